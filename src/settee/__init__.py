@@ -1,0 +1,94 @@
+"""settee: an embedded JSON document database that syncs peer to peer.
+
+::
+
+    from settee import Blob, Database
+
+    with Database("inventory") as db:
+        items = db.collection("shop.items", create=True)
+        items["apples"] = {"name": "Apples", "image": Blob.from_file("apples.jpg")}
+
+Only the names listed here are public; `settee.aio` has the same for asyncio.
+"""
+
+from __future__ import annotations
+
+from settee.db.blob import Blob as Blob
+from settee.db.changes import Changes as Changes
+from settee.db.collection import Collection as Collection
+from settee.db.database import Database as Database
+from settee.db.database import Transaction as Transaction
+from settee.db.document import Document as Document
+from settee.db.observer import CollectionChange as CollectionChange
+from settee.db.observer import DocumentChange as DocumentChange
+from settee.db.observer import Subscription as Subscription
+from settee.errors import AuthenticationError as AuthenticationError
+from settee.errors import CertificateError as CertificateError
+from settee.errors import ClosedError as ClosedError
+from settee.errors import ConfigError as ConfigError
+from settee.errors import ConflictError as ConflictError
+from settee.errors import ConnectionFailedError as ConnectionFailedError
+from settee.errors import CorruptDatabaseError as CorruptDatabaseError
+from settee.errors import DatabaseInUseError as DatabaseInUseError
+from settee.errors import DiskFullError as DiskFullError
+from settee.errors import ExistsError as ExistsError
+from settee.errors import InvalidDocumentError as InvalidDocumentError
+from settee.errors import InvalidNameError as InvalidNameError
+from settee.errors import NewerSchemaError as NewerSchemaError
+from settee.errors import NotADatabaseError as NotADatabaseError
+from settee.errors import NotAPeerError as NotAPeerError
+from settee.errors import NotFoundError as NotFoundError
+from settee.errors import PeerError as PeerError
+from settee.errors import PeerProtocolError as PeerProtocolError
+from settee.errors import ReadOnlyError as ReadOnlyError
+from settee.errors import RefusedError as RefusedError
+from settee.errors import SetteeError as SetteeError
+from settee.errors import StoreError as StoreError
+from settee.errors import SyncError as SyncError
+from settee.errors import TransactionError as TransactionError
+from settee.errors import UsageError as UsageError
+from settee.identity.identity import TLSIdentity as TLSIdentity
+from settee.identity.users import HashedUsers as HashedUsers
+
+__all__ = [
+    # the database
+    "Database",
+    "Collection",
+    "Document",
+    "Blob",
+    "Transaction",
+    # changes
+    "Changes",
+    "CollectionChange",
+    "DocumentChange",
+    "Subscription",
+    # identity
+    "HashedUsers",
+    "TLSIdentity",
+    # errors
+    "AuthenticationError",
+    "CertificateError",
+    "ClosedError",
+    "ConfigError",
+    "ConflictError",
+    "ConnectionFailedError",
+    "CorruptDatabaseError",
+    "DatabaseInUseError",
+    "DiskFullError",
+    "ExistsError",
+    "InvalidDocumentError",
+    "InvalidNameError",
+    "NewerSchemaError",
+    "NotADatabaseError",
+    "NotAPeerError",
+    "NotFoundError",
+    "PeerError",
+    "PeerProtocolError",
+    "ReadOnlyError",
+    "RefusedError",
+    "SetteeError",
+    "StoreError",
+    "SyncError",
+    "TransactionError",
+    "UsageError",
+]

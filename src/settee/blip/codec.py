@@ -1,0 +1,110 @@
+"""What runs through all frames of one direction: the deflate stream and the checksum.
+
+Room: pure message layer.
+Touches: settee.blip.frame, settee.errors, settee.limits, zlib.
+Never touches: sockets, files, the wall clock, randomness.
+Source: wire protocol 2.5, 2.6, 2.11.
+
+Both are states of a whole direction, so frames must be encoded in the order in which they are sent
+and decoded in the order in which they came. ACK frames pass by both.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import Any, Final
+from zlib import Z_SYNC_FLUSH, crc32
+
+from settee.blip.frame import CHECKSUM_BYTES, COMPRESSED, TOO_BIG, put_header, violation
+from settee.limits import COMPRESSION_LEVEL, MESSAGE_BODY_BYTES_MAX
+
+__all__ = ["INFLATED_BYTES_MAX", "Decoder", "Encoder"]
+
+INFLATED_BYTES_MAX: Final = MESSAGE_BODY_BYTES_MAX
+"""What one frame may inflate to. Couchbase Lite fills a frame with up to 16 KiB of *deflated*
+bytes, so one honest frame of zeros can hold 16 MiB: the bound can't be much lower."""
+
+_RAW: Final = -zlib.MAX_WBITS
+"""Deflate without header or trailer, 32 KiB window."""
+
+_TAIL: Final = b"\x00\x00\xff\xff"
+"""Every sync flush ends so; it is not transmitted."""
+
+
+class Encoder:
+    """Makes the frames of one outgoing direction. Level 0 never compresses."""
+
+    __slots__ = ("_checksum", "_compress", "_flush", "_level")
+
+    def __init__(self, level: int = COMPRESSION_LEVEL) -> None:
+        assert 0 <= level <= 9, level
+        self._level = level
+        self._checksum = 0
+        self._compress: Callable[[bytes | memoryview], bytes] | None = None
+        self._flush: Callable[[int], bytes]
+
+    def frame(self, number: int, flags: int, payload: bytes | memoryview) -> bytes:
+        """Return the next frame; it must be sent before any that is made after it.
+
+        The Compressed flag is a wish: it is cleared for an empty payload and at level 0.
+        """
+        self._checksum = checksum = crc32(payload, self._checksum)
+        if flags & COMPRESSED:
+            if payload and self._level:
+                compress = self._compress or self._begin()
+                deflated = compress(payload) + self._flush(Z_SYNC_FLUSH)
+                assert deflated[-4:] == _TAIL, "a sync flush ends with an empty stored block"
+                payload = deflated[:-4]
+            else:
+                flags &= ~COMPRESSED
+        return b"".join((put_header(number, flags), payload, checksum.to_bytes(4, "big")))
+
+    def _begin(self) -> Callable[[bytes | memoryview], bytes]:
+        # Made at first use: it takes 256 KiB, and many connections compress nothing.
+        deflater = zlib.compressobj(self._level, zlib.DEFLATED, _RAW)
+        self._flush = deflater.flush
+        self._compress = compress = deflater.compress
+        return compress
+
+
+class Decoder:
+    """Opens and checks the frames of one incoming direction."""
+
+    __slots__ = ("_checksum", "_inflater")
+
+    def __init__(self) -> None:
+        self._checksum = 0
+        self._inflater: Any = None
+
+    def payload(self, frame: bytes, at: int, flags: int) -> bytes:
+        """Return the inflated payload of the next MSG, RPY or ERR frame; its header ends at `at`.
+
+        Raises PeerProtocolError if it does not inflate, inflates to more than INFLATED_BYTES_MAX
+        bytes (nothing beyond is ever made), or the running checksum differs.
+        """
+        payload = frame[at:-CHECKSUM_BYTES]
+        if flags & COMPRESSED and payload:
+            payload = self._inflate(payload)
+        checksum = crc32(payload, self._checksum)
+        if checksum.to_bytes(4, "big") != frame[-CHECKSUM_BYTES:]:
+            raise violation("a frame's checksum is wrong")
+        self._checksum = checksum
+        return payload
+
+    def _inflate(self, payload: bytes) -> bytes:
+        inflater = self._inflater
+        if inflater is None:
+            self._inflater = inflater = zlib.decompressobj(_RAW)
+        try:
+            # One byte more than allowed tells "exactly full" from "there would be more".
+            inflated: bytes = inflater.decompress(payload + _TAIL, INFLATED_BYTES_MAX + 1)
+        except zlib.error:
+            raise violation("a frame does not inflate") from None
+        if len(inflated) > INFLATED_BYTES_MAX:
+            raise violation(
+                f"a frame inflates to more than {INFLATED_BYTES_MAX} bytes", code=TOO_BIG
+            )
+        if inflater.eof:
+            raise violation("the deflate stream was ended inside a frame")
+        return inflated

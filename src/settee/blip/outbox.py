@@ -1,0 +1,339 @@
+"""What goes out next: numbering, taking turns, urgency, the window.
+
+Room: pure message layer.
+Touches: settee.blip.codec, settee.blip.frame, settee.blip.message, settee.limits.
+Never touches: sockets, files, the wall clock, randomness.
+Source: wire protocol 2.7, 2.8, 2.9.
+
+Messages take turns frame by frame. Urgent ones have a queue of their own; when both queues hold
+something, an urgent frame and a normal one alternate, and normal frames are kept short, so that a
+long message never holds up an urgent one and a flood of urgent ones never stops the rest.
+
+A message is in a queue exactly while it has a frame that may go: one whose window is full waits for
+an ACK, a streamed one whose buffer is too empty waits for its owner.
+
+A request gets its number when its first frame is made: so the numbers on the wire rise without gaps
+whatever overtook what.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from settee.blip.codec import Encoder
+from settee.blip.frame import (
+    ACK_MSG,
+    ACK_RPY,
+    COMPRESSED,
+    ERR,
+    MORE_COMING,
+    MSG,
+    NO_REPLY,
+    RPY,
+    TYPE_MASK,
+    URGENT,
+    ack_frame,
+    put_header,
+)
+from settee.blip.message import StreamWanted
+from settee.limits import BLOB_CHUNK_BYTES, FRAME_BYTES_MAX, UNACKED_BYTES_MAX
+
+__all__ = ["STREAM_BUFFER_BYTES_MAX", "Outbox", "Outgoing", "OutgoingStream"]
+
+_OVERHEAD_BYTES: Final = 16
+"""At most 10 + 1 bytes of header and 4 of checksum."""
+
+_PLAIN_BYTES: Final = FRAME_BYTES_MAX - _OVERHEAD_BYTES
+_DEFLATED_BYTES: Final = FRAME_BYTES_MAX * 7 // 8
+"""Payload that goes into a compressed frame: a deflate that finds nothing to save may need 9 bits
+for a byte (fixed codes, as the quick level of zlib-ng has), and no frame may grow too long."""
+
+_SHORT_BYTES: Final = 4096 * 7 // 8
+"""Payload of a normal frame while an urgent message waits: a frame of at most 4096 bytes."""
+
+STREAM_BUFFER_BYTES_MAX: Final = 2 * BLOB_CHUNK_BYTES
+_STREAM_BUFFER_BYTES_LOW: Final = BLOB_CHUNK_BYTES
+"""A stream's owner is asked for more when its buffer falls to this."""
+
+_EMPTY: Final = b"\x00"
+"""The payload of a message without properties and body."""
+
+
+class Outgoing:
+    """A message on its way out."""
+
+    __slots__ = (
+        "acked_bytes",
+        "flags",
+        "number",
+        "payload",
+        "position",
+        "queued",
+        "sent_bytes",
+        "stream_reply",
+        "token",
+    )
+
+    def __init__(
+        self,
+        flags: int,
+        number: int,
+        payload: bytes,
+        token: object = None,
+        stream_reply: bool = False,
+    ) -> None:
+        self.flags = flags
+        """Type, Urgent and NoReply; Compressed if it may be."""
+        self.number = number
+        """0 for a request that has not begun."""
+        self.payload = payload
+        self.position = 0
+        """Payload bytes already sent."""
+        self.token = token
+        self.stream_reply = stream_reply
+        self.queued = True
+        self.sent_bytes = 0
+        """Of its frames behind their headers, checksums included: what ACKs count."""
+        self.acked_bytes = 0
+
+    def ready(self) -> bool:
+        """Tell whether a frame of it may go out."""
+        return self.sent_bytes - self.acked_bytes < UNACKED_BYTES_MAX
+
+    def room(self, bytes_max: int) -> int:
+        """Return how many bytes its next frame would carry if `bytes_max` are allowed."""
+        return min(len(self.payload) - self.position, bytes_max)
+
+    def take(self, count: int) -> tuple[bytes | memoryview, bool]:
+        """Return the next `count` bytes of payload, and whether they are the last."""
+        start = self.position
+        self.position = end = start + count
+        return memoryview(self.payload)[start:end], end == len(self.payload)
+
+
+class OutgoingStream(Outgoing):
+    """A reply whose body is written piece by piece; never more than its buffer is in memory."""
+
+    __slots__ = ("asked", "buffer", "closed", "handle")
+
+    def __init__(self, flags: int, number: int, head: bytes, handle: int) -> None:
+        super().__init__(flags, number, b"")
+        self.buffer = bytearray(head)
+        self.closed = False
+        """Whether the last piece has been written."""
+        self.asked = False
+        """Whether its owner was asked for more and has not written since."""
+        self.handle: Final = handle
+        self.queued = False
+
+    def ready(self) -> bool:
+        """Tell whether it holds a whole frame or its end, and its window is open."""
+        return (self.closed or len(self.buffer) >= _PLAIN_BYTES) and super().ready()
+
+    def room(self, bytes_max: int) -> int:
+        """Return how many bytes its next frame would carry if `bytes_max` are allowed."""
+        return min(len(self.buffer), bytes_max)
+
+    def take(self, count: int) -> tuple[bytes | memoryview, bool]:
+        """Remove the next `count` bytes from the buffer; tell whether they are the last."""
+        data = bytes(memoryview(self.buffer)[:count])
+        del self.buffer[:count]
+        self.position += count
+        return data, self.closed and not self.buffer
+
+    def fail(self, payload: bytes) -> None:
+        """Turn it into an ERR with that payload; nothing may have gone out yet."""
+        assert self.position == 0, "an ERR can't follow what went out as RPY"
+        self.flags = self.flags & URGENT | ERR
+        self.buffer = bytearray(payload)
+        self.closed = True
+
+
+class Outbox:
+    """The outgoing half of a connection."""
+
+    __slots__ = (
+        "_acks",
+        "_encode",
+        "_normal",
+        "_normal_turn",
+        "_sending",
+        "_streams",
+        "_streams_begun_count",
+        "_urgent",
+        "awaited",
+        "awaited_streams",
+        "requests_begun_count",
+        "stopped",
+        "stream_tokens",
+        "unanswered_count",
+        "wanted",
+    )
+
+    def __init__(self, compression_level: int) -> None:
+        self._encode: Final = Encoder(compression_level).frame
+        self._acks: dict[tuple[int, int], int] = {}
+        """(number, flags) -> bytes taken of an incoming message; only the newest count matters."""
+        self._urgent: deque[Outgoing | int] = deque()
+        self._normal: deque[Outgoing | int] = deque()
+        """A plain integer stands for the empty reply to that request."""
+        self._normal_turn = False
+        self._sending: dict[tuple[int, bool], Outgoing] = {}
+        """(number, is a request) -> message of which some frames are sent, for its ACKs."""
+        self._streams: dict[int, OutgoingStream] = {}
+        self._streams_begun_count = 0
+        self.requests_begun_count = 0
+        """The number of the latest request of which a frame was made."""
+        self.awaited: dict[int, object] = {}
+        """Number -> token of each request that is wholly sent and not answered."""
+        self.awaited_streams: dict[int, object] = {}
+        """The same for requests whose reply is to be streamed."""
+        self.stream_tokens: set[object] = set()
+        """Of requests whose reply is to be streamed, from being queued to the end of the reply."""
+        self.unanswered_count = 0
+        """Requests queued or sent, without a complete answer."""
+        self.wanted: list[StreamWanted] = []
+        self.stopped = False
+        """Nothing goes out any more."""
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether `frames` would return something."""
+        return bool(self._urgent or self._normal or self._acks) and not self.stopped
+
+    def put(self, message: Outgoing) -> None:
+        """Queue a message behind those of its urgency."""
+        (self._urgent if message.flags & URGENT else self._normal).append(message)
+
+    def put_empty_replies(self, numbers: list[int]) -> None:
+        """Queue empty replies, none of them urgent."""
+        self._normal.extend(numbers)
+
+    def put_ack(self, number: int, to_request: bool, count: int) -> None:
+        """Queue an ACK of `count` bytes in all. ACKs go out before anything else."""
+        kind = ACK_MSG if to_request else ACK_RPY
+        self._acks[number, kind | URGENT | NO_REPLY] = count
+
+    def acknowledged(self, number: int, of_request: bool, count: int) -> None:
+        """The peer has taken `count` bytes of a message of ours.
+
+        A count that fell, or one for no message on its way, is ignored; one beyond what was sent
+        counts as all of it.
+        """
+        message = self._sending.get((number, of_request))
+        if message is None or count <= message.acked_bytes:
+            return
+        message.acked_bytes = min(count, message.sent_bytes)
+        self._wake(message)
+
+    # --- streams ----------------------------------------------------------------------------------
+
+    def open_stream(self, flags: int, number: int, head: bytes) -> int:
+        """Begin a streamed reply and return its handle."""
+        self._streams_begun_count = handle = self._streams_begun_count + 1
+        self._streams[handle] = stream = OutgoingStream(flags, number, head, handle)
+        self._ask(stream)
+        return handle
+
+    def write(self, handle: int, data: bytes, last: bool) -> None:
+        """Append to a stream's buffer."""
+        stream = self._stream(handle)
+        stream.buffer += data
+        stream.closed = last
+        stream.asked = False
+        self._ask(stream)
+        self._wake(stream)
+
+    def fail_stream(self, handle: int, payload: bytes) -> bool:
+        """Send an ERR instead of the stream if nothing went out yet; return whether that was so."""
+        stream = self._stream(handle)
+        if stream.position:
+            return False
+        stream.fail(payload)
+        self._wake(stream)
+        return True
+
+    def _stream(self, handle: int) -> OutgoingStream:
+        stream = self._streams.get(handle)
+        assert stream is not None, f"there is no stream {handle}, or it has ended"
+        assert not stream.closed, f"the last of stream {handle} has been written"
+        return stream
+
+    def _ask(self, stream: OutgoingStream) -> None:
+        held = len(stream.buffer)
+        if not stream.closed and not stream.asked and held <= _STREAM_BUFFER_BYTES_LOW:
+            stream.asked = True
+            self.wanted.append(StreamWanted(stream.handle, STREAM_BUFFER_BYTES_MAX - held))
+
+    def _wake(self, message: Outgoing) -> None:
+        if not message.queued and message.ready():
+            message.queued = True
+            self.put(message)
+
+    # --- frames -----------------------------------------------------------------------------------
+
+    def frames(self, bytes_max: int) -> list[bytes]:
+        """Return the next frames, together at most `bytes_max` bytes, but at least one if any."""
+        if self.stopped:
+            return []
+        encode, urgent, normal = self._encode, self._urgent, self._normal
+        frames = [ack_frame(number, flags, count) for (number, flags), count in self._acks.items()]
+        self._acks.clear()
+        left = bytes_max - sum(map(len, frames))
+        while urgent or normal:
+            from_urgent = bool(urgent) and not (self._normal_turn and normal)
+            queue = urgent if from_urgent else normal
+            message = queue[0]
+            if isinstance(message, int):
+                if left < _OVERHEAD_BYTES and frames:
+                    break
+                del queue[0]
+                frame = encode(message, RPY, _EMPTY)
+            else:
+                if urgent and not from_urgent:
+                    carried_max = _SHORT_BYTES
+                else:
+                    carried_max = _DEFLATED_BYTES if message.flags & COMPRESSED else _PLAIN_BYTES
+                carried = message.room(carried_max)
+                if left < carried + _OVERHEAD_BYTES and frames:
+                    break
+                del queue[0]
+                frame = self._frame(message, carried)
+            self._normal_turn = from_urgent
+            frames.append(frame)
+            left -= len(frame)
+        return frames
+
+    def _frame(self, message: Outgoing, count: int) -> bytes:
+        number = message.number
+        if not number:
+            self.requests_begun_count = message.number = number = self.requests_begun_count + 1
+        if count == len(message.payload) and not isinstance(message, OutgoingStream):
+            # All of a message in one frame: no window, no ACKs.
+            frame = self._encode(number, message.flags, message.payload)
+            self._finished(message)
+            return frame
+        data, last = message.take(count)
+        frame = self._encode(number, message.flags | (0 if last else MORE_COMING), data)
+        key = number, message.flags & TYPE_MASK == MSG
+        if last:
+            self._sending.pop(key, None)
+            self._finished(message)
+            return frame
+        self._sending[key] = message
+        message.sent_bytes += len(frame) - len(put_header(number, 0))
+        if isinstance(message, OutgoingStream):
+            self._ask(message)
+        message.queued = False
+        self._wake(message)
+        return frame
+
+    def _finished(self, message: Outgoing) -> None:
+        flags = message.flags
+        if isinstance(message, OutgoingStream):
+            del self._streams[message.handle]
+        elif not flags & (TYPE_MASK | NO_REPLY):
+            # From now on, and not before, the peer may answer this request.
+            awaited = self.awaited_streams if message.stream_reply else self.awaited
+            awaited[message.number] = message.token

@@ -1,0 +1,87 @@
+"""How each command opens its database, and ``settee info``."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from settee import Collection, Database
+from settee.cli.render import bytes_text, line, notice, show_json, table
+
+__all__ = ["CollectionOption", "DatabaseArgument", "JsonOption", "collection_in", "info", "opened"]
+
+DatabaseArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="DB", help="Database: a name or a path, with or without its ending .settee."
+    ),
+]
+CollectionOption = Annotated[
+    str,
+    typer.Option(
+        "--collection", "-c", metavar="NAME", help="Collection, such as shop.items or items."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable: JSON.")]
+
+DEFAULT_COLLECTION = "_default"
+
+
+@contextlib.contextmanager
+def opened(name: str, *, create: bool = False) -> Iterator[Database]:
+    """Open a database for one command; with `create`, make it if missing and say so.
+
+    Raises `NotFoundError` if it is missing and not to be made.
+    """
+    is_new = create and not Database.exists(name)
+    with Database(name, create=create) as db:
+        if is_new:
+            notice(f"Made the database {db.name} ({db.path}).")
+        yield db
+
+
+def collection_in(db: Database, name: str, *, create: bool = False) -> Collection:
+    """Return the collection `name` of `db`. Raises `NotFoundError` if missing, unless `create`."""
+    return db.collection(name, create=create)
+
+
+def info(name: DatabaseArgument, as_json: JsonOption = False) -> None:
+    """Show what a database holds: its collections, documents and size."""
+    with opened(name) as db:
+        collections = [
+            {"name": collection.full_name, "documents": len(collection)}
+            for collection in db.collections()
+        ]
+        size_bytes = _size_bytes(db)
+        if as_json:
+            show_json(
+                {
+                    "name": db.name,
+                    "path": str(db.path),
+                    "bytes": size_bytes,
+                    "collections": collections,
+                }
+            )
+            return
+        line(f"Database  {db.name}")
+        line(f"Path      {db.path}")
+        line(f"On disk   {bytes_text(size_bytes)}")
+        line("")
+        table(
+            ["Collection", "Documents>"],
+            [(each["name"], f"{each['documents']:,}") for each in collections],
+        )
+
+
+def _size_bytes(db: Database) -> int:
+    """Return the bytes of all files in the database's directory."""
+    total = 0
+    for file in db.path.rglob("*"):
+        # A journal file may vanish between being listed and being asked.
+        with contextlib.suppress(FileNotFoundError):
+            if file.is_file():
+                total += file.stat().st_size
+    return total

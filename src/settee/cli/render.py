@@ -1,0 +1,198 @@
+"""Everything that a command shows; the only user of Rich.
+
+Results go to standard output, all else (notices, problems, progress) to standard error, so that
+``settee cat … | jq`` works. What peers and documents say is made printable first: a document's
+name must not move the cursor of the terminal that lists it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Any, Final
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from settee.logs import printable
+
+__all__ = [
+    "SyncView",
+    "bytes_text",
+    "documents_text",
+    "json_text",
+    "line",
+    "notice",
+    "problem",
+    "safe",
+    "show_json",
+    "table",
+]
+
+_UNITS: Final = ("kB", "MB", "GB", "TB")
+
+
+def safe(text: str) -> str:
+    """Return `text` as one line without characters that could steer a terminal."""
+    return printable(text, limit=max(1, len(text)))
+
+
+def line(text: str) -> None:
+    """Print one line of the result."""
+    print(safe(text), flush=not sys.stdout.isatty())
+
+
+def notice(text: str) -> None:
+    """Print one line for the person, on standard error."""
+    print(safe(text), file=sys.stderr, flush=True)
+
+
+def problem(text: str) -> None:
+    """Print why the command failed, on standard error."""
+    print(f"settee: {safe(text)}", file=sys.stderr, flush=True)
+
+
+def json_text(value: Any, *, pretty: bool = False) -> str:
+    """Return `value` as JSON, indented or on one line; odd characters as ``\\u`` escapes."""
+    text = json.dumps(
+        value,
+        ensure_ascii=False,
+        indent=2 if pretty else None,
+        separators=None if pretty else (",", ":"),
+    )
+    if text.isprintable():
+        return text
+    return "".join(c if c == "\n" or c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    raw = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{raw[i]:02x}{raw[i + 1]:02x}" for i in range(0, len(raw), 2))
+
+
+def show_json(value: Any, *, pretty: bool = False) -> None:
+    """Print `value` as JSON to standard output."""
+    print(json_text(value, pretty=pretty), flush=not sys.stdout.isatty())
+
+
+def bytes_text(count: float) -> str:
+    """Return a number of bytes for a person: ``999 B``, ``1.5 kB``, ``290 kB``, ``2.1 GB``."""
+    if count < 1000:
+        return f"{count:.0f} B"
+    size, place = count / 1000, 0
+    # 999.5 would be rounded to 1000.
+    while size >= 999.5 and place < len(_UNITS) - 1:
+        size, place = size / 1000, place + 1
+    return f"{size:.1f} {_UNITS[place]}" if size < 9.95 else f"{size:.0f} {_UNITS[place]}"
+
+
+def documents_text(count: int) -> str:
+    """Return ``1 document`` or ``1,200 documents``."""
+    return f"{count:,} document" if count == 1 else f"{count:,} documents"
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows under headings. A column whose heading ends in ``>`` is set to the right.
+
+    On a terminal the first column is cut last; elsewhere nothing is cut, and there is no colour.
+    """
+    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    if not console.is_terminal:
+        # A pipe has no width: lay it out as wide as it needs.
+        console.width = 10_000
+    shown = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for place, column in enumerate(columns):
+        shown.add_column(
+            column.rstrip(">"),
+            justify="right" if column.endswith(">") else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            ratio=None,
+            min_width=12 if place == 0 else None,
+        )
+    for row in rows:
+        shown.add_row(*(Text(safe(str(cell))) for cell in row))
+    console.print(shown)
+
+
+class SyncView:
+    """Shows a replication as it goes: a moving line on a terminal, plain lines elsewhere.
+
+    Use it as a context manager around the replication and call `show` with each status.
+    """
+
+    def __init__(self, title: str, *, quiet: bool = False) -> None:
+        self._title = safe(title)
+        self._quiet = quiet
+        self._shown = ("", "")
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> SyncView:
+        if not self._quiet and sys.stderr.isatty():
+            self._progress = Progress(
+                SpinnerColumn(finished_text="✓"),
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=16),
+                TextColumn("{task.fields[counts]}", markup=False),
+                console=Console(stderr=True, highlight=False),
+                transient=True,
+            )
+            self._progress.start()
+            self._task = self._progress.add_task(self._title, total=None, counts="")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def show(
+        self,
+        activity: str,
+        *,
+        documents: int,
+        documents_total: int,
+        bytes_done: int,
+        elapsed_s: float,
+        reason: str = "",
+    ) -> None:
+        """Show one status. `documents_total` may grow; `reason` says why it is offline."""
+        if self._quiet:
+            return
+        if self._progress is not None and self._task is not None:
+            self._progress.update(
+                self._task,
+                description=f"{self._title}  {activity}",
+                completed=documents,
+                total=documents_total or None,
+                counts=counts_text(documents, documents_total, bytes_done, elapsed_s),
+            )
+        state = (activity, safe(reason))
+        if state != self._shown and (self._progress is None or reason):
+            said = f"{activity}: {reason}" if reason else activity
+            if self._progress is not None:
+                self._progress.console.print(Text(f"{self._title}  {safe(said)}"))
+            else:
+                notice(f"{self._title}  {said}")
+        self._shown = state
+
+
+def counts_text(documents: int, total: int, bytes_done: int, elapsed_s: float) -> str:
+    """Return ``1,200 of 5,000 documents · 2.4 MB · 8,000/s``."""
+    shown = documents_text(max(documents, total))
+    if total > documents:
+        shown = f"{documents:,} of {shown}"
+    text = f"{shown} · {bytes_text(bytes_done)}"
+    if documents and elapsed_s > 0:
+        text += f" · {documents / elapsed_s:,.0f}/s"
+    return text

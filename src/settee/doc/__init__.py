@@ -1,0 +1,1 @@
+"""What a document is: bodies, revisions, versions, blobs, deltas, conflicts. PURE."""

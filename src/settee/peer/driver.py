@@ -1,0 +1,197 @@
+"""Runs one session on one link: frames, effects, events and timers between them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from settee.errors import ConnectionFailedError, SetteeError, SyncError
+from settee.limits import WRITE_BYTES_MAX
+from settee.logs import peer_log
+from settee.net.link import CloseInfo, Link
+from settee.peer.effects import EffectRunner
+from settee.peer.runtime import Runtime
+from settee.store import Commit, Store
+from settee.sync.events import ActivityChanged, DocumentsReplicated, Event, Finished
+from settee.sync.session import Session
+
+__all__ = ["SessionDriver"]
+
+
+class SessionDriver:
+    """Joins a session, a link and a store. Lives on the loop; `done` is set when both ended.
+
+    Implements `LinkEvents`.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        store: Store,
+        session: Session,
+        link: Link,
+        *,
+        keys: Sequence[int],
+        remote: int | None,
+        on_event: Callable[[ActivityChanged | DocumentsReplicated], None],
+        tag: tuple[str, int],
+    ) -> None:
+        self.session = session
+        self.link = link
+        self.error: SetteeError | None = None
+        self.done = asyncio.Event()
+        self._runtime = runtime
+        self._store = store
+        self._keys = list(keys)
+        self._on_event = on_event
+        self._log = peer_log("peer", peer=tag[0], session=tag[1])
+        self._runner = EffectRunner(runtime, store, keys, remote, self._answered, self._refused)
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at: float | None = None
+        self._paused = False
+        self._unlisten = store.on_commit(self._committed)
+        self._ended = False
+
+    def start(self) -> None:
+        """Begin: an active session sends its first message, a passive one waits."""
+        self._log.info("session started, %s", "active" if self.session.config.active else "passive")
+        self.link.attach(self)
+        if self.session.config.active and not self._ended:
+            self.session.start(self._now())
+            self._after()
+
+    def stop(self) -> None:
+        """End softly, as `Session.stop`."""
+        if not self._ended:
+            self.session.stop(self._now())
+            self._after()
+
+    def end(self, code: int, reason: str) -> None:
+        """Close the link with this code, whatever the session is doing."""
+        if not self._ended:
+            self.session.abandon()
+            self.link.close(code, reason)
+
+    def _now(self) -> float:
+        return self._runtime.clock.monotonic()
+
+    # --- what the link tells ----------------------------------------------------------------------
+
+    def on_frames(self, frames: list[bytes]) -> None:
+        """Take frames from the peer."""
+        self.session.receive(frames, self._now())
+        self._after()
+
+    def on_writable(self) -> None:
+        """Send what waited for the link."""
+        self._after()
+
+    def on_closed(self, info: CloseInfo) -> None:
+        """The link has ended; so does the session."""
+        if self._ended:
+            return
+        if not self.session.is_finished:
+            self.session.abandon()
+            self.error = self.error or _error_of_close(info, self.session.config.active)
+        self._finish()
+
+    # --- what the store tells ---------------------------------------------------------------------
+
+    def _committed(self, commit: Commit) -> None:
+        """Runs on the store's writer."""
+        changed = [i for i, key in enumerate(self._keys) if key in commit.changes]
+        if commit.external:
+            changed = list(range(len(self._keys)))
+        if changed:
+            self._runtime.call(self._local_changed, changed)
+
+    def _local_changed(self, changed: list[int]) -> None:
+        if not self._ended:
+            self.session.local_changed(changed, self._now())
+            self._after()
+
+    def _answered(self, ticket: int, result: object) -> None:
+        self.session.answer(ticket, result, self._now())
+        self._after()
+
+    def _refused(self, ticket: int, error: SetteeError) -> None:
+        self.session.refuse(ticket, error, self._now())
+        self._after()
+
+    # --- after anything ---------------------------------------------------------------------------
+
+    def _after(self) -> None:
+        session, link = self.session, self.link
+        for ticket, effect in session.effects():
+            self._runner.run(ticket, effect)
+        while link.writable:
+            frames = session.frames_to_send(WRITE_BYTES_MAX)
+            if not frames:
+                break
+            link.send(frames)
+        for ticket, effect in session.effects():  # Blobs are read on as frames go out.
+            self._runner.run(ticket, effect)
+        if session.wants_reading_paused != self._paused:
+            self._paused = not self._paused
+            if self._paused:
+                link.pause()
+            else:
+                link.resume()
+        for event in session.events():
+            self._happened(event)
+        self._arm()
+
+    def _happened(self, event: Event) -> None:
+        if isinstance(event, Finished):
+            self.error = event.error
+            self.link.close(event.close_code, event.close_reason)
+        else:
+            self._on_event(event)
+
+    def _arm(self) -> None:
+        deadline = None if self._ended else self.session.next_deadline()
+        if deadline == self._timer_at:
+            return
+        self._timer_at = deadline
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if deadline is not None:
+            delay = max(0.0, deadline - self._now())
+            self._timer = self._runtime.loop.call_later(delay, self._timer_fired)
+
+    def _timer_fired(self) -> None:
+        self._timer = None
+        self._timer_at = None
+        self.session.handle_timer(self._now())
+        self._after()
+
+    def _finish(self) -> None:
+        self._ended = True
+        self._unlisten()
+        self._arm()
+        self._runner.close()
+        for event in self.session.events():
+            if not isinstance(event, Finished):
+                self._on_event(event)
+        self._log.info("session ended: %s", self.error or "done")
+        self.done.set()
+
+
+def _error_of_close(info: CloseInfo, active: bool) -> SetteeError | None:
+    """Return what a link that the peer ended means (wire protocol 1.8)."""
+    if info.error is not None:
+        return info.error
+    reason = f": {info.reason}" if info.reason else ""
+    if not active and info.code in (1000, 1001):
+        return None  # The active peer is done.
+    if info.code in (1000, 1001):
+        return SyncError(f"the peer closed the connection{reason}", domain="WebSocket", code=1001)
+    if info.code == 1006:
+        return ConnectionFailedError("the connection was lost", domain="WebSocket", code=1006)
+    return SyncError(
+        f"the peer ended the session ({info.code}){reason}",
+        domain="WebSocket",
+        code=info.code,
+        transient=info.code == 4001,
+    )

@@ -1,0 +1,230 @@
+"""Carries out what a session asks of storage.
+
+Reads go to the runtime's reader, blobs to its blob worker, writes to the store's group commit; the
+answer comes back on the loop. Nothing here decides anything: that is the session's business.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from settee.doc.blob import Prover
+from settee.doc.records import ConflictPolicy
+from settee.errors import ClosedError, NotFoundError, SetteeError
+from settee.limits import BLOB_CHUNK_BYTES
+from settee.peer.runtime import Runtime, as_settee_error
+from settee.store import Store, Writer, checkpoints, feed, marks, revisions
+from settee.store.blobs import BlobWriter, StagedBlob
+from settee.sync.effects import (
+    Effect,
+    FindMissingBlobs,
+    OpenBlob,
+    ProveBlob,
+    ReadBlob,
+    ReadChanges,
+    ReadHeld,
+    ReadOwnCheckpoints,
+    ReadPeerCheckpoints,
+    ReadRevisions,
+    RecordMarks,
+    SaveOwnCheckpoint,
+    SavePeerCheckpoint,
+    SaveRevisions,
+    WriteBlob,
+)
+
+__all__ = ["EffectRunner"]
+
+Answer = Callable[[int, object], None]
+Refuse = Callable[[int, SetteeError], None]
+
+
+class EffectRunner:
+    """Runs the effects of one session."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        store: Store,
+        keys: Sequence[int],
+        remote: int | None,
+        answer: Answer,
+        refuse: Refuse,
+    ) -> None:
+        self._runtime = runtime
+        self._store = store
+        self._keys = list(keys)
+        self._remote = remote
+        self._answer = answer
+        self._refuse = refuse
+        self._writers: dict[str, BlobWriter] = {}  # Blob worker only.
+        self._staged: dict[str, StagedBlob] = {}  # Blob worker only.
+        self._closed = False
+
+    def run(self, ticket: int, effect: Effect) -> None:
+        """Carry out one effect; its answer arrives on the loop."""
+        try:
+            self._start(ticket, effect)
+        except ClosedError as exc:  # The database is being closed under the session.
+            self._runtime.call(self._deliver_error, ticket, exc)
+
+    def _start(self, ticket: int, effect: Effect) -> None:
+        match effect:
+            case SaveRevisions():
+                if any(revision.blobs for revision in effect.revisions):
+                    self._on_blobs(ticket, partial(self._place_then_save, ticket, effect), False)
+                else:
+                    self._write(ticket, partial(self._save, effect))
+            case RecordMarks():
+                self._write(ticket, partial(self._mark, effect))
+            case SaveOwnCheckpoint(id_, body):
+                self._write(ticket, lambda w: checkpoints.save_own(w, id_, body))
+            case SavePeerCheckpoint(id_, rev, body):
+                self._write(ticket, lambda w: checkpoints.set_peer(w, id_, rev, body))
+            case WriteBlob():
+                self._on_blobs(ticket, partial(self._write_blob, effect))
+            case OpenBlob(digest):
+                self._on_blobs(ticket, partial(self._blob_length, digest))
+            case ReadBlob(digest, offset, size):
+                self._on_blobs(ticket, lambda: self._store.blobs.read_at(digest, offset, size))
+            case FindMissingBlobs(digests):
+                self._on_blobs(ticket, lambda: self._store.blobs.missing(digests))
+            case ProveBlob(digest, nonce):
+                self._on_blobs(ticket, partial(self._prove, digest, nonce))
+            case _:
+                self._on_reader(ticket, partial(self._read, effect))
+
+    # --- reads ------------------------------------------------------------------------------------
+
+    def _read(self, effect: Effect) -> object:
+        with self._store.reader() as reader:
+            match effect:
+                case ReadHeld(collection, doc_ids):
+                    return revisions.held(reader, self._keys[collection], doc_ids, self._remote)
+                case ReadRevisions(collection, doc_ids):
+                    return revisions.read(reader, self._keys[collection], doc_ids)
+                case ReadChanges(collection, since, limit, only, active_only):
+                    return feed.changes(
+                        reader,
+                        self._keys[collection],
+                        since,
+                        limit,
+                        remote=self._remote,
+                        doc_ids=only,
+                        active_only=active_only,
+                    )
+                case ReadOwnCheckpoints(ids):
+                    return [checkpoints.own(reader, id_) for id_ in ids]
+                case ReadPeerCheckpoints(ids):
+                    return [checkpoints.peer(reader, id_) for id_ in ids]
+        raise AssertionError(f"no way to carry out {effect!r}")
+
+    def _on_reader(self, ticket: int, job: Callable[[], object]) -> None:
+        self._runtime.reader.submit(partial(self._job, ticket, job, True))
+
+    def _on_blobs(self, ticket: int, job: Callable[[], object], deliver: bool = True) -> None:
+        self._runtime.blobs.submit(partial(self._job, ticket, job, deliver))
+
+    def _job(self, ticket: int, job: Callable[[], object], deliver: bool) -> None:
+        try:
+            result = job()
+        except Exception as exc:
+            self._runtime.call(self._deliver_error, ticket, exc)
+        else:
+            if deliver:
+                self._runtime.call(self._deliver, ticket, result)
+
+    # --- writes -----------------------------------------------------------------------------------
+
+    def _write(self, ticket: int, job: Callable[[Writer], object]) -> None:
+        self._store.submit(job).add_done_callback(partial(self._written, ticket))
+
+    def _written(self, ticket: int, future: concurrent.futures.Future[Any]) -> None:
+        exc = future.exception()
+        if exc is None:
+            self._runtime.call(self._deliver, ticket, future.result())
+        else:
+            self._runtime.call(self._deliver_error, ticket, exc)
+
+    def _save(self, effect: SaveRevisions, writer: Writer) -> object:
+        policy = ConflictPolicy.REFUSE if effect.refuse_conflicts else ConflictPolicy.RESOLVE
+        return revisions.apply(
+            writer,
+            self._keys[effect.collection],
+            effect.revisions,
+            remote=self._remote,
+            policy=policy,
+        )
+
+    def _mark(self, effect: RecordMarks, writer: Writer) -> None:
+        if self._remote is not None:
+            marks.record(writer, self._remote, self._keys[effect.collection], effect.marks)
+
+    # --- blobs ------------------------------------------------------------------------------------
+
+    def _place_then_save(self, ticket: int, effect: SaveRevisions) -> None:
+        """Make the blobs of a batch durable, then write its rows."""
+        digests = {digest for revision in effect.revisions for digest in revision.blobs}
+        staged = [self._staged.pop(d) for d in digests & self._staged.keys()]
+        if staged:
+            self._store.blobs.put_many(staged)
+        self._write(ticket, partial(self._save, effect))
+
+    def _write_blob(self, effect: WriteBlob) -> None:
+        digest = effect.digest
+        if effect.first:
+            self._writers[digest] = self._store.blobs.writer()
+        writer = self._writers[digest]
+        try:
+            writer.write(effect.data)
+            if effect.last:
+                staged = writer.finish(expected_digest=digest, expected_length=effect.length)
+                self._staged[digest] = staged
+                del self._writers[digest]
+        except SetteeError:
+            del self._writers[digest]
+            writer.abort()
+            raise
+
+    def _blob_length(self, digest: str) -> int | None:
+        try:
+            return self._store.blobs.length(digest)
+        except NotFoundError:
+            return None
+
+    def _prove(self, digest: str, nonce: bytes) -> str | None:
+        length = self._blob_length(digest)
+        if length is None:
+            return None
+        prover = Prover(nonce)
+        for offset in range(0, length, BLOB_CHUNK_BYTES):
+            prover.update(self._store.blobs.read_at(digest, offset, BLOB_CHUNK_BYTES))
+        return prover.finish()
+
+    # --- answers ----------------------------------------------------------------------------------
+
+    def _deliver(self, ticket: int, result: object) -> None:
+        if not self._closed:
+            self._answer(ticket, result)
+
+    def _deliver_error(self, ticket: int, exc: BaseException) -> None:
+        if not self._closed:
+            self._refuse(ticket, as_settee_error(exc, "storing what a peer sent"))
+
+    def close(self) -> None:
+        """Give no more answers, and remove what was received and not saved."""
+        if self._closed:
+            return
+        self._closed = True
+        self._runtime.blobs.submit(self._discard)
+
+    def _discard(self) -> None:
+        for writer in self._writers.values():
+            writer.abort()
+        self._writers.clear()
+        for staged in self._staged.values():
+            staged.path.unlink(missing_ok=True)
+        self._staged.clear()

@@ -1,0 +1,380 @@
+"""The passive peer: accepts connections and runs a session on each.
+
+Lives on the runtime's loop; `URLEndpointListener` is its blocking skin and
+`settee.aio.URLEndpointListener` the awaited one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, final
+
+from settee.errors import ConfigError
+from settee.identity import TLSIdentity
+from settee.ids import CollectionName
+from settee.limits import HEARTBEAT_S
+from settee.logs import printable, room_log
+from settee.net.acceptor import Accept, Acceptor, Refusal, Refuse, UpgradeRequest
+from settee.net.discovery import Advertiser
+from settee.net.interfaces import interface_addresses
+from settee.net.link import Link, PeerInfo
+from settee.net.multicast import Network
+from settee.net.tls import ServerTLS
+from settee.peer.authenticators import ListenerPasswordAuthenticator
+from settee.peer.driver import SessionDriver
+from settee.peer.runtime import Runtime
+from settee.peer.status import Watched
+from settee.peer.versions import PRODUCT, choose_subprotocol, is_settee
+from settee.sync.events import Activity, ActivityChanged, DocumentsReplicated, Progress
+from settee.sync.session import Session, SessionConfig
+
+if TYPE_CHECKING:
+    from settee.db.database import Database
+
+__all__ = ["ListenerConnection", "ListenerOptions", "ListenerStatus", "PassivePeer"]
+
+_log = room_log("peer")
+
+_REFUSALS_KEPT_MAX: Final = 100
+_STOP_S: Final = 5.0
+"""How long stopping waits for links to close."""
+
+_COME_BACK: Final = 4001
+_STAY_AWAY: Final = 1001
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenerOptions:
+    """How a listener listens. Immutable."""
+
+    path: str
+    """Under which the database is served, without slashes at the ends."""
+    collections: tuple[CollectionName, ...]
+    port: int = 0
+    host: str | None = None
+    identity: TLSIdentity | None = None
+    """None: without TLS."""
+    authenticator: ListenerPasswordAuthenticator | None = None
+    read_only: bool = False
+    advertise: bool | str = False
+    discovery_interfaces: tuple[str, ...] | None = None
+    heartbeat_s: float = HEARTBEAT_S
+
+
+@final
+class ListenerConnection:
+    """One active peer that is connected. Live: its properties change."""
+
+    def __init__(
+        self, number: int, link: Link, driver: SessionDriver, user: str | None, since: datetime
+    ) -> None:
+        self.number: Final = number
+        """Counts the connections of this listener, from 1."""
+        self.user: Final = user
+        """Who it is, by its password; None if it is anonymous."""
+        self.address: Final = link.peer.address
+        self.port: Final = link.peer.port
+        self.user_agent: Final = printable(link.peer.user_agent, 100)
+        """What its program calls itself; not to be trusted."""
+        self.subprotocol: Final = link.peer.subprotocol
+        self.tls_version: Final = link.peer.tls_version
+        self.since: Final = since
+        self._driver: Final = driver
+
+    def __repr__(self) -> str:
+        who = self.user or "anonymous"
+        return f"<ListenerConnection {self.number} {who} {self.address} {self.activity.value}>"
+
+    @property
+    def activity(self) -> Activity:
+        """Busy or idle; stopped once it is gone."""
+        return self._driver.session.activity
+
+    @property
+    def progress(self) -> Progress:
+        """Totals; pushed is what the listener sent to this peer, pulled what it received."""
+        return self._driver.session.progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenerStatus:
+    """The state of a listener at one moment."""
+
+    running: bool
+    connection_count: int
+    """Active peers that are connected."""
+    active_connection_count: int
+    """Those of them that are busy."""
+
+
+class PassivePeer:
+    """Serves one database to active peers. Methods run on the loop unless they say otherwise."""
+
+    def __init__(self, db: Database, options: ListenerOptions, runtime: Runtime) -> None:
+        self.connections: tuple[ListenerConnection, ...] = ()
+        self.refusals: deque[Refusal] = deque(maxlen=_REFUSALS_KEPT_MAX)
+        self.refusal_listeners: list[Callable[[Refusal], object]] = []
+        self.advertised_name: str | None = None
+        self.problem: str | None = None
+        """What keeps the announcement away, if anything does."""
+        self.status: Final = Watched(
+            ListenerStatus(running=False, connection_count=0, active_connection_count=0),
+            runtime.callback,
+        )
+        self._db = db
+        self._store = db._store
+        self._options = options
+        self._runtime = runtime
+        self._acceptor: Acceptor | None = None
+        self._advertiser: Advertiser | None = None
+        self._network: Network | None = None
+        self._port = options.port
+        self._accepted = 0
+
+    # --- life -------------------------------------------------------------------------------------
+
+    @property
+    def port(self) -> int:
+        """The port listened on; 0 while stopped. From any thread."""
+        return 0 if self._acceptor is None else self._acceptor.port
+
+    @property
+    def urls(self) -> list[str]:
+        """Where active peers may dial, one for each address of this machine. From any thread."""
+        if self._acceptor is None:
+            return []
+        scheme = "wss" if self._options.identity else "ws"
+        result = []
+        for address in self._addresses():
+            host = f"[{address}]" if ":" in address else address
+            result.append(f"{scheme}://{host}:{self.port}/{self._options.path}")
+        return result
+
+    def _addresses(self) -> list[str]:
+        assert self._acceptor is not None
+        bound = {address for address, _ in self._acceptor.addresses}
+        if not bound & {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
+            return sorted(bound)
+        ours = [one for one in interface_addresses() if not one.is_link_local]
+        outside = [one.address for one in ours if not one.is_loopback]
+        return outside or [one.address for one in ours]
+
+    async def start(self) -> None:
+        """Listen; does nothing if it does. Raises ConfigError if port or host can't be had."""
+        if self._acceptor is not None:
+            return
+        options = self._options
+        tls = None
+        if options.identity is not None:
+            tls = ServerTLS(
+                certificate_pem=options.identity.chain_pem,
+                private_key_pem=options.identity.private_key_pem,
+            )
+        acceptor = self._made(tls, self._port)
+        try:
+            await acceptor.start()
+        except ConfigError:
+            if options.port or not self._port:
+                raise
+            acceptor = self._made(tls, 0)  # The port of last time is taken: another will do.
+            await acceptor.start()
+        self._acceptor = acceptor
+        self._port = acceptor.port
+        if options.advertise:
+            self._advertise()
+        self._tell()
+        _log.info("listening on %s", ", ".join(self.urls))
+
+    def _made(self, tls: ServerTLS | None, port: int) -> Acceptor:
+        options = self._options
+        return Acceptor(
+            host=options.host,
+            port=port,
+            tls=tls,
+            decide=self._decide,
+            on_refusal=self._refused,
+            heartbeat_s=options.heartbeat_s,
+        )
+
+    def _advertise(self) -> None:
+        options = self._options
+        self._network = Network(options.discovery_interfaces)
+        identity = options.identity
+        advertiser = Advertiser(
+            self._network,
+            port=self.port,
+            name=options.advertise,
+            path=f"/{options.path}",
+            tls=identity is not None,
+            identity=None if identity is None else identity.fingerprint,
+            addresses=None if options.host is None else [options.host],
+            on_problem=self._advertising_failed,
+            clock=self._runtime.clock,
+        )
+        self._advertiser = advertiser
+        advertiser.start()
+        self._runtime.spawn(self._name_learnt(advertiser))
+
+    async def _name_learnt(self, advertiser: Advertiser) -> None:
+        await advertiser.registered()
+        if advertiser is self._advertiser:
+            self.advertised_name = advertiser.name
+            self.problem = None
+
+    def _advertising_failed(self, problem: str) -> None:
+        self.problem = problem
+
+    async def stop(self, *, final: bool) -> None:
+        """Accept no more and end all links; see `URLEndpointListener.stop`."""
+        acceptor, self._acceptor = self._acceptor, None
+        if acceptor is None:
+            return
+        await acceptor.stop()
+        if self._advertiser is not None:
+            await self._advertiser.stop()
+            self._advertiser = None
+            self.advertised_name = None
+        if self._network is not None:
+            await self._network.close()
+            self._network = None
+        code, reason = (
+            (_STAY_AWAY, "the listener was stopped") if final else (_COME_BACK, "back soon")
+        )
+        drivers = [connection._driver for connection in self.connections]
+        for driver in drivers:
+            driver.end(code, reason)
+        if drivers:
+            waiting = [asyncio.ensure_future(driver.done.wait()) for driver in drivers]
+            _, late = await asyncio.wait(waiting, timeout=_STOP_S)
+            for task in late:
+                task.cancel()
+            for driver in drivers:
+                driver.link.abort()
+        self._tell()
+        _log.info("stopped listening")
+
+    def disconnect(self, connection: ListenerConnection, *, final: bool) -> None:
+        """End one link."""
+        connection._driver.end(_STAY_AWAY if final else _COME_BACK, "disconnected by the listener")
+
+    # --- who may come in --------------------------------------------------------------------------
+
+    async def _decide(self, request: UpgradeRequest, peer: PeerInfo) -> Accept | Refuse:
+        user = None
+        authenticator = self._options.authenticator
+        if authenticator is not None:
+            credentials = request.credentials
+            if credentials is None:
+                return _unauthorized("it showed no user name and password")
+            user, password = credentials
+            try:
+                allowed = await self._runtime.run_in(
+                    self._runtime.callbacks.submit, lambda: authenticator.allows(user, password)
+                )
+            except Exception:
+                _log.exception("the listener's password check raised an error")
+                return Refuse(
+                    status=500,
+                    reason="the listener could not check the password",
+                    stage="auth",
+                    note="the password check raised an error (see the log)",
+                )
+            if not allowed:
+                return _unauthorized(f"wrong user name or password (user {printable(user, 60)})")
+        if request.segments != (*self._options.path.split("/"), "_blipsync"):
+            return Refuse(
+                status=404,
+                reason="no such database",
+                note=f"it asked for {printable(request.path, 100)}, not /{self._options.path}",
+            )
+        subprotocol = choose_subprotocol(request.subprotocols)
+        if subprotocol is None:
+            offered = ", ".join(printable(name, 40) for name in request.subprotocols[:4])
+            return Refuse(
+                status=403,
+                reason="no replication protocol in common: this listener speaks CBMobile_3",
+                stage="subprotocol",
+                note=f"it speaks {offered or 'no replication protocol'}; CBMobile_3 is needed",
+            )
+        return Accept(
+            subprotocol=subprotocol,
+            headers=(("Server", PRODUCT),),
+            events=lambda link: self.accept(link, user),
+        )
+
+    def accept(self, link: Link, user: str | None) -> SessionDriver:
+        """Run a session on a link that is open."""
+        self._accepted += 1
+        number = self._accepted
+        clock = self._runtime.clock
+        options = self._options
+        rows = [self._store.collection(name) for name in options.collections]
+        served = [row for row in rows if row is not None]
+        session = Session(
+            SessionConfig(
+                active=False,
+                collections=tuple(row.name for row in served),
+                push=True,
+                pull=not options.read_only,
+                peer_is_settee=is_settee(link.peer),
+                wall_offset_s=clock.wall_ns() / 1e9 - clock.monotonic(),
+            ),
+            now=clock.monotonic(),
+        )
+        driver = SessionDriver(
+            self._runtime,
+            self._store,
+            session,
+            link,
+            keys=[row.key for row in served],
+            remote=None,
+            on_event=self._happened,
+            tag=(f"{link.peer.address}:{link.peer.port}", number),
+        )
+        since = datetime.fromtimestamp(clock.wall_ns() / 1e9, UTC)
+        connection = ListenerConnection(number, link, driver, user, since)
+        self.connections = (*self.connections, connection)
+        self._runtime.spawn(self._until_gone(connection, driver))
+        self._tell()
+        return driver
+
+    async def _until_gone(self, connection: ListenerConnection, driver: SessionDriver) -> None:
+        await driver.done.wait()
+        self.connections = tuple(c for c in self.connections if c is not connection)
+        self._tell()
+
+    def _refused(self, refusal: Refusal) -> None:
+        self.refusals.append(refusal)
+        for listener in self.refusal_listeners:
+            self._runtime.callback(listener, refusal)
+
+    def _happened(self, event: ActivityChanged | DocumentsReplicated) -> None:
+        if isinstance(event, ActivityChanged):
+            self._tell()
+            return
+        for doc_id, _, error in event.documents:
+            if error is not None:
+                _log.warning("document %r from a peer was refused: %s", doc_id, error)
+
+    def _tell(self) -> None:
+        connections = self.connections
+        status = ListenerStatus(
+            running=self._acceptor is not None,
+            connection_count=len(connections),
+            active_connection_count=sum(c.activity is Activity.BUSY for c in connections),
+        )
+        if status != self.status.value:
+            self.status.set(status)
+
+
+def _unauthorized(note: str) -> Refuse:
+    return Refuse(
+        status=401,
+        reason="wrong user name or password",
+        headers=(("WWW-Authenticate", 'Basic charset="UTF-8"'),),
+        note=note,
+    )

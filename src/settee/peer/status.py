@@ -1,0 +1,112 @@
+"""What a replicator says of itself, and who is told."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Generic, TypeVar
+
+from settee.errors import SetteeError
+from settee.ids import CollectionName
+from settee.sync.events import Activity, Progress
+
+__all__ = ["DocumentError", "ReplicationResult", "ReplicatorStatus", "Watched"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicatorStatus:
+    """The state of a replicator at one moment."""
+
+    activity: Activity
+    """stopped, offline, connecting, idle or busy."""
+    progress: Progress
+    """Totals since `start`."""
+    error: SetteeError | None = None
+    """Why it stopped or is offline; None if all is well."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentError:
+    """A document that could not be replicated."""
+
+    collection: CollectionName
+    doc_id: str
+    pushed: bool
+    """True if it failed on the way out, false on the way in."""
+    error: SetteeError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicationResult:
+    """What a one-shot replication did."""
+
+    pushed: int
+    """Documents sent that the peer did not have."""
+    pulled: int
+    """Documents received that were not here."""
+    bytes_pushed: int
+    bytes_pulled: int
+    errors: tuple[DocumentError, ...]
+    """Documents that one side refused; the first 1,000."""
+    elapsed_s: float
+
+
+class Watched(Generic[T]):
+    """A value that other threads read, wait for and are told of."""
+
+    def __init__(self, value: T, call_back: Callable[..., None]) -> None:
+        self._value = value
+        self._call_back = call_back
+        self._changed = threading.Condition()
+        self._listeners: list[Callable[[T], object]] = []
+
+    @property
+    def value(self) -> T:
+        """The current value."""
+        return self._value
+
+    def set(self, value: T) -> None:
+        """Change the value and tell everybody."""
+        with self._changed:
+            self._value = value
+            self._changed.notify_all()
+            listeners = list(self._listeners)
+        for listener in listeners:
+            self._call_back(listener, value)
+
+    def listen(self, listener: Callable[[T], object]) -> Callable[[], None]:
+        """Call `listener` with each new value, on the callbacks worker; returns how to end it."""
+        with self._changed:
+            self._listeners.append(listener)
+
+        def unlisten() -> None:
+            with self._changed:
+                if listener in self._listeners:
+                    self._listeners.remove(listener)
+
+        return unlisten
+
+    def wait(self, accepts: Callable[[T], bool], timeout_s: float | None) -> bool:
+        """Wait until `accepts(value)`; false if that did not happen in time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: accepts(self._value), timeout_s)
+
+    def iterate(self, is_last: Callable[[T], bool]) -> Iterator[T]:
+        """Yield the value now and at each change, until one is the last."""
+        values: SimpleQueue[T] = SimpleQueue()
+        with self._changed:
+            values.put(self._value)
+            self._listeners.append(values.put)
+        try:
+            while True:
+                value = values.get()
+                yield value
+                if is_last(value):
+                    return
+        finally:
+            with self._changed:
+                self._listeners.remove(values.put)

@@ -1,0 +1,373 @@
+"""Blobs: content named by its SHA-1, a file each, made durable by the batch.
+
+Room: store.
+Touches: the folder ``blobs`` of a database.
+Never touches: sockets, SQLite (but for the references that `collect` asks for).
+
+A blob is written to a file of its own under ``staging`` while its digest is computed
+(`BlobWriter`), and moved to its name by `put_many`: all files of the batch are synced side by side,
+renamed, and the folder is synced once. Only then may a row that names them be committed. So a name
+that exists is complete, and a row that exists finds its blobs, power cuts included.
+docs/adr/0003-blob-layout.md has the reasons.
+
+Staging folders belong to one open store each, proven by a lock; those of dead processes are swept
+at the next open. A blob is removed by `collect` only: when no row names it, nobody in this process
+leases it, and it is older than an hour, which is the lease of other processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from settee.clock import Clock, Worker, Workers
+from settee.errors import (
+    ClosedError,
+    NotFoundError,
+    StoreError,
+)
+from settee.ids import digest_bytes, digest_text
+from settee.limits import BLOB_LEASE_S
+from settee.logs import room_log
+from settee.store.blob_files import BlobReader, BlobWriter, StagedBlob
+from settee.store.connection import translated_os
+from settee.store.leases import FileLock
+from settee.store.writer import Writer
+
+__all__ = ["BlobReader", "BlobStore", "BlobWriter", "StagedBlob"]
+
+log = room_log("store")
+
+_SYNC_WORKERS: Final = 4
+"""Files synced side by side. More gained nothing on the disk of ADR 0003."""
+
+_NAME_CHARS: Final = 40
+_ASIDE: Final = ".old"
+_BINARY: Final = getattr(os, "O_BINARY", 0)
+
+
+class BlobStore:
+    """The blobs of one database. All methods may be called on any thread."""
+
+    def __init__(
+        self, directory: Path, *, clock: Clock, workers: Workers, durable: bool, read_only: bool
+    ) -> None:
+        self.directory: Final = directory
+        self._staging_root: Final = directory / "staging"
+        self._clock = clock
+        self._workers = workers
+        self._durable = durable
+        self._read_only = read_only
+        self._mutex = threading.Lock()
+        self._staging: Path | None = None
+        self._staging_lock: FileLock | None = None
+        self._staged_count = 0
+        self._leases: Counter[str] = Counter()
+        self._sync_workers: list[Worker] = []
+        self._closed = False
+
+    # --- writing ----------------------------------------------------------------------------------
+
+    def writer(self) -> BlobWriter:
+        """Begin a blob. Raises ReadOnlyError, DiskFullError, ClosedError."""
+        with self._mutex:
+            staging = self._open_staging()
+            self._staged_count += 1
+            return BlobWriter(staging / f"{self._staged_count:x}")
+
+    def put_many(self, staged: Sequence[StagedBlob]) -> None:
+        """Give staged blobs their names, durably; call it before the rows that name them commit.
+
+        One durability point for the batch: the files are synced side by side, renamed, and the
+        folder is synced once. A blob that is there already costs nothing but that, and counts as
+        new again for `collect`. Raises DiskFullError or StoreError; those already named stay.
+        """
+        fresh: dict[str, Path] = {}
+        for blob in staged:
+            if blob.digest in fresh or self._renew(blob.digest):
+                blob.path.unlink(missing_ok=True)
+            else:
+                fresh[blob.digest] = blob.path
+        if not staged:
+            return
+        now_ns = self._clock.wall_ns()
+        self._sync_files(list(fresh.values()), now_ns)
+        try:
+            for digest, path in fresh.items():
+                path.replace(self._path(digest))
+            if self._durable:
+                sync_directory(self.directory)
+        except OSError as exc:
+            raise translated_os(exc, self.directory) from exc
+
+    def put(self, data: bytes) -> str:
+        """Store a small blob by itself; return its digest."""
+        with self.writer() as writer:
+            writer.write(data)
+            blob = writer.finish()
+        self.put_many([blob])
+        return blob.digest
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    def has(self, digest: str) -> bool:
+        """Tell whether a blob is there. False for what is no digest."""
+        raw = digest_bytes(digest)
+        return raw is not None and (self.directory / raw.hex()).exists()
+
+    def missing(self, digests: Iterable[str]) -> list[str]:
+        """Return those that are not there, each once, in order. Lease first what you rely on."""
+        return [digest for digest in dict.fromkeys(digests) if not self.has(digest)]
+
+    def open(self, digest: str) -> BlobReader:
+        """Open a blob for reading. Raises NotFoundError; see `BlobReader` for damage."""
+        try:
+            return BlobReader(self._path(digest), digest)
+        except FileNotFoundError as exc:
+            raise _not_found(digest) from exc
+        except OSError as exc:
+            raise translated_os(exc, self._path(digest)) from exc
+
+    def length(self, digest: str) -> int:
+        """Return a blob's length in bytes. Raises NotFoundError."""
+        try:
+            return self._path(digest).stat().st_size
+        except FileNotFoundError as exc:
+            raise _not_found(digest) from exc
+
+    def read_at(self, digest: str, offset: int, count: int) -> bytes:
+        """Return at most `count` bytes from `offset` on, not verified. Raises NotFoundError."""
+        with self.open(digest) as reader:
+            reader.seek(offset)
+            return reader.read(count) or b""
+
+    def read(self, digest: str) -> bytes:
+        """Return a whole blob, verified. Raises NotFoundError, CorruptDatabaseError."""
+        with self.open(digest) as reader:
+            return reader.readall()
+
+    # --- keeping and removing ---------------------------------------------------------------------
+
+    def lease(self, digests: Iterable[str]) -> Callable[[], None]:
+        """Keep blobs from `collect`, whether there already or to come, until the result is called.
+
+        Other processes are kept off those that are there for an hour.
+        """
+        held = [digest for digest in digests if digest_bytes(digest) is not None]
+        with self._mutex:
+            self._leases.update(held)
+        for digest in held:
+            self._renew(digest)
+
+        def release() -> None:
+            with self._mutex:
+                for digest in held:
+                    self._leases[digest] -= 1
+                    if self._leases[digest] <= 0:
+                        del self._leases[digest]
+                held.clear()
+
+        return release
+
+    def collect(self, writer: Writer) -> list[str]:
+        """Remove blobs that nobody needs; return their digests. A job for the writer.
+
+        Inside a write transaction, so that no process commits a reference meanwhile.
+        """
+        referenced = {row[0] for row in writer.rows("SELECT DISTINCT digest FROM blob_refs")}
+        young_ns = writer.wall_ns() - int(BLOB_LEASE_S * 1e9)
+        removed = []
+        try:
+            for name in sorted(os.listdir(self.directory)):
+                digest = _digest_of_name(name)
+                if digest is None or digest in referenced:
+                    continue
+                with self._mutex:
+                    leased = digest in self._leases
+                if not leased and self._remove_if_old(self.directory / name, young_ns):
+                    removed.append(digest)
+        except FileNotFoundError:  # No blob was ever stored.
+            return []
+        except OSError as exc:
+            raise translated_os(exc, self.directory) from exc
+        return removed
+
+    def sweep(self) -> int:
+        """Remove the staging folders of processes that died; return how many. Done at open."""
+        swept = 0
+        try:
+            self._put_back_asides()
+            names = os.listdir(self._staging_root)
+        except FileNotFoundError:  # No blob was ever stored.
+            return 0
+        for name in sorted({name.removesuffix(".lock") for name in names}):
+            try:
+                lock = FileLock.try_acquire(self._staging_root / f"{name}.lock")
+            except StoreError as exc:
+                log.warning("could not look after left-over files: %s", exc)
+                continue
+            if lock is not None:  # Nobody alive has it.
+                shutil.rmtree(self._staging_root / name, ignore_errors=True)
+                lock.release(remove=True)
+                swept += 1
+        return swept
+
+    def close(self) -> None:
+        """Remove what was staged and not put; open readers stay usable. Idempotent."""
+        with self._mutex:
+            self._closed = True
+            staging, lock = self._staging, self._staging_lock
+            self._staging = self._staging_lock = None
+            workers, self._sync_workers = self._sync_workers, []
+        for worker in workers:
+            worker.close()
+        if staging is not None and lock is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+            lock.release(remove=True)
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _path(self, digest: str) -> Path:
+        raw = digest_bytes(digest)
+        if raw is None:
+            raise NotFoundError(f"{str(digest)[:80]!r} is not a blob's digest")
+        return self.directory / raw.hex()
+
+    def _open_staging(self) -> Path:
+        """Return this store's own staging folder, made when first needed. Under the mutex."""
+        if self._closed:
+            raise ClosedError("the database is closed; open it again to go on")
+        if self._read_only:
+            raise translated_os(OSError(errno.EROFS, "opened for reading"), self.directory)
+        while self._staging is None:
+            try:
+                self._staging_root.mkdir(parents=True, exist_ok=True)
+            except OSError as exc:
+                raise translated_os(exc, self._staging_root) from exc
+            path = self._staging_root / self._clock.random_bytes(8).hex()
+            lock = FileLock.try_acquire(path.with_suffix(".lock"))
+            if lock is None:
+                continue
+            try:
+                path.mkdir()
+            except FileExistsError:
+                lock.release()
+                continue
+            except OSError as exc:
+                lock.release(remove=True)
+                raise translated_os(exc, path) from exc
+            self._staging, self._staging_lock = path, lock
+        return self._staging
+
+    def _renew(self, digest: str) -> bool:
+        """Make a blob count as new, for other processes' `collect`; tell whether it is there."""
+        now_ns = self._clock.wall_ns()
+        try:
+            os.utime(self._path(digest), ns=(now_ns, now_ns))
+        except FileNotFoundError:
+            return False
+        except OSError:  # Not ours to touch; it is there.
+            return True
+        return True
+
+    def _remove_if_old(self, path: Path, young_ns: int) -> bool:
+        """Remove a blob unless it is young; tell whether it is gone.
+
+        Another process may renew it meanwhile, relying on it. So it is taken out of the way first:
+        who renews before that is seen here, who renews after that sees that it is gone.
+        """
+        aside = path.with_suffix(_ASIDE)
+        try:
+            if path.stat().st_mtime_ns > young_ns:
+                return False
+            path.replace(aside)
+            if aside.stat().st_mtime_ns > young_ns:
+                aside.replace(path)
+                return False
+            aside.unlink()
+        except FileNotFoundError:  # Another process collects, or put it back at its open.
+            return False
+        return True
+
+    def _put_back_asides(self) -> None:
+        """Undo what a `collect` was doing when its process died; a later one decides anew."""
+        for name in os.listdir(self.directory):
+            if name.endswith(_ASIDE):
+                aside = self.directory / name
+                with contextlib.suppress(FileNotFoundError):
+                    aside.replace(aside.with_suffix(""))
+
+    def _sync_files(self, paths: Sequence[Path], now_ns: int) -> None:
+        """Sync files side by side; raise the first error."""
+        if len(paths) <= 1 or not self._durable or self._workers.inline():
+            for path in paths:
+                self._sync_file(path, now_ns)
+            return
+        with self._mutex:
+            while len(self._sync_workers) < min(_SYNC_WORKERS, len(paths)):
+                number = len(self._sync_workers)
+                self._sync_workers.append(self._workers.serial(f"settee-blobs-{number}"))
+            workers = self._sync_workers[: len(paths)]
+        done = threading.Semaphore(0)
+        errors: list[Exception] = []
+
+        def sync(share: Sequence[Path]) -> None:
+            try:
+                for path in share:
+                    self._sync_file(path, now_ns)
+            except Exception as exc:
+                errors.append(exc)
+            finally:
+                done.release()
+
+        for number, worker in enumerate(workers):
+            worker.submit(partial(sync, paths[number :: len(workers)]))
+        for _ in workers:
+            done.acquire()
+        if errors:
+            raise errors[0]
+
+    def _sync_file(self, path: Path, now_ns: int) -> None:
+        try:
+            fd = os.open(path, os.O_RDWR | _BINARY)
+            try:
+                if os.utime in os.supports_fd:
+                    os.utime(fd, ns=(now_ns, now_ns))
+                if self._durable:
+                    os.fsync(fd)
+            finally:
+                os.close(fd)
+        except OSError as exc:
+            raise translated_os(exc, path) from exc
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable. Raises OSError."""
+    if os.name == "nt":  # Windows offers no such thing; NTFS journals names.
+        return
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _digest_of_name(name: str) -> str | None:
+    if len(name) != _NAME_CHARS:
+        return None
+    try:
+        return digest_text(bytes.fromhex(name))
+    except ValueError:
+        return None
+
+
+def _not_found(digest: str) -> NotFoundError:
+    return NotFoundError(f"there is no blob {str(digest)[:80]} in this database")

@@ -1,0 +1,354 @@
+"""Revisions as peers see them: take a batch in, tell what is held, give current ones out.
+
+Room: store.
+Touches: the documents' tables, marks, blob references.
+Never touches: sockets, threads, messages.
+
+What a revision means beside the one that is there is decided by `settee.doc.conflict`; this module
+reads the rows of a whole batch in one statement, lets it decide, and writes the result, marks and
+blob references included, in few statements of the caller's transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache, partial
+from typing import Any, Final, cast
+
+from settee.doc import body as bodies
+from settee.doc import conflict, revision
+from settee.doc.conflict import Relation, State
+from settee.doc.records import (
+    DELETED,
+    HAS_BLOBS,
+    Applied,
+    ConflictPolicy,
+    Held,
+    Outcome,
+    RevisionIn,
+    RevisionOut,
+)
+from settee.doc.version import RTE, Vector, Version, parse_vector
+from settee.errors import InvalidDocumentError
+from settee.limits import CLOCK_AHEAD_S_MAX
+from settee.store.connection import Reader, Row
+from settee.store.documents import (
+    as_json,
+    current_rows,
+    damaged,
+    row_of,
+    state_of,
+    write_blob_refs,
+    write_documents,
+)
+from settee.store.marks import mark_sql
+from settee.store.schema import documents_table
+from settee.store.writer import Writer
+
+__all__ = ["apply", "held", "read"]
+
+_RTE_END: Final = "@" + RTE
+_held: Final = cast("Any", partial(tuple.__new__, Held))
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=512)
+def _held_sql(key: int, marked: bool) -> str:
+    if marked:
+        mark = "coalesce(m.tid, '')"
+        join = f"LEFT JOIN marks m ON m.remote = ? AND m.collection = {key:d} AND m.doc = d.doc "
+    else:
+        mark, join = "''", ""
+    return (
+        f"SELECT d.id, d.tid, d.flags & {DELETED}, d.vector, d.aka, d.history, {mark} "
+        f"FROM {documents_table(key)} d {join}WHERE d.id IN (SELECT value FROM json_each(?))"
+    )
+
+
+def held(reader: Reader, key: int, doc_ids: Sequence[str], remote: int | None) -> list[Held | None]:
+    """Tell what is held of documents that a peer asks about, in the order asked.
+
+    `remote`: fill in the mark of this remote.
+    """
+    bindings: list[Any] = [] if remote is None else [remote]
+    bindings.append(as_json(doc_ids))
+    rows = reader.rows(_held_sql(key, remote is not None), bindings)
+    if not rows:
+        return [None] * len(doc_ids)
+    found = {row[0]: _held((row[1], bool(row[2]), row[3], row[4], row[5], row[6])) for row in rows}
+    return [found.get(doc_id) for doc_id in doc_ids]
+
+
+@lru_cache(maxsize=512)
+def _read_sql(key: int) -> str:
+    return (
+        "SELECT id, seq, tid, history, flags, vector, CAST(body AS BLOB) "
+        f"FROM {documents_table(key)} WHERE id IN (SELECT value FROM json_each(?))"
+    )
+
+
+def read(reader: Reader, key: int, doc_ids: Sequence[str]) -> list[RevisionOut | None]:
+    """Return current revisions with all that sending them needs, in the order asked."""
+    found = {
+        row[0]: RevisionOut(row[0], row[1], row[2], row[3], bool(row[4] & DELETED), row[5], row[6])
+        for row in reader.rows(_read_sql(key), (as_json(doc_ids),))
+    }
+    return [found.get(doc_id) for doc_id in doc_ids]
+
+
+# --- taking a batch in --------------------------------------------------------------------------
+
+
+def apply(
+    writer: Writer,
+    key: int,
+    revisions: Sequence[RevisionIn],
+    *,
+    remote: int | None,
+    policy: ConflictPolicy,
+) -> list[Applied]:
+    """Take revisions from a peer in; return what became of each, in the same order.
+
+    A name that is there already never gets another body. The same document may occur more than
+    once; its revisions are taken in order. `remote`: who has these revisions (gets marks).
+    `policy`: what becomes of a conflict. A root over a tombstone is taken under either.
+    """
+    batch = _Batch(writer, key, remote, policy)
+    batch.current = current_rows(writer, key, {item.doc_id for item in revisions})
+    batch.stored = frozenset(batch.current)
+    answers = batch.take(revisions)
+    batch.write()
+    return answers
+
+
+class _Batch:
+    """One `apply`: what is there, what is to be written."""
+
+    def __init__(
+        self, writer: Writer, key: int, remote: int | None, policy: ConflictPolicy
+    ) -> None:
+        self.writer = writer
+        self.key = key
+        self.remote = remote
+        self.policy = policy
+        self.current: dict[str, Row] = {}
+        self.stored: frozenset[str] = frozenset()
+        self.written: dict[str, tuple[Any, ...]] = {}  # Rows of `upsert_sql`, body last.
+        self.lifted: dict[str, tuple[str, str, str, int]] = {}
+        self.marks: list[tuple[Any, ...]] = []
+        self.replaced: list[int] = []
+        self.refs: dict[int, tuple[str, ...]] = {}
+        self.changed: list[str] = []
+        self.first_seq = self.seq = writer.last_seq(key)
+        self.live_change = 0
+        self.time_max = writer.wall_ns() + CLOCK_AHEAD_S_MAX * 10**9
+
+    def take(self, revisions: Sequence[RevisionIn]) -> list[Applied]:
+        """Decide about each revision. New documents without ancestors take the short way."""
+        current, written, marks, changed = self.current, self.written, self.marks, self.changed
+        key, remote = self.key, self.remote
+        acceptable, version_text_of = revision.is_acceptable, revision.version_text_of
+        answers: list[Applied] = []
+        newest = 0
+        for item in revisions:
+            doc_id, tid, history, deleted, body, vector, blobs = item
+            known = current.get(doc_id)
+            if known is None and not history and acceptable(tid):
+                # What conflict.adopt(None, …) says of a revision that is all we know.
+                text = version_text_of(tid)
+                if not vector or vector == text:
+                    if not text.endswith(_RTE_END):
+                        time = int(text[: text.index("@")], 16)
+                        if time > newest:
+                            if time > self.time_max:
+                                answers.append(Applied(Outcome.AHEAD, 0, ""))
+                                continue
+                            newest = time
+                    self.seq = seq = self.seq + 1
+                    flags = (DELETED if deleted else 0) | (HAS_BLOBS if blobs else 0)
+                    row = (seq, doc_id, seq, flags, tid, "", "", text, body.decode())
+                    written[doc_id] = current[doc_id] = row
+                    changed.append(doc_id)
+                    self.live_change += not deleted
+                    if blobs:
+                        self.refs[seq] = blobs
+                    if remote is not None:
+                        marks.append((remote, key, seq, tid))
+                    answers.append(Applied(Outcome.STORED, seq, tid))
+                    continue
+            answers.append(self._take_one(item, known))
+        if newest:
+            self.writer.observe_time(newest)
+        return answers
+
+    def _take_one(self, item: RevisionIn, known: Row | None) -> Applied:
+        """Decide about a revision with ancestors, or of a document that is there."""
+        seq, tid = (known[2], known[4]) if known is not None else (0, "")
+        if known is not None and item.tid == tid:
+            self._mark(known[0], item.tid)
+            return Applied(Outcome.SAME, seq, tid)
+        history = tuple(item.history.replace(" ", "").split(",")) if item.history else ()
+        told: Vector | None = None
+        try:
+            if not revision.check_history(item.tid, history, contiguous=not item.vector):
+                return Applied(Outcome.MALFORMED, seq, tid)
+            if item.vector:
+                told = parse_vector(item.vector)
+            said = told or conflict.claims(item.tid, history)
+            if _newest_time(said) > self.time_max:
+                return Applied(Outcome.AHEAD, seq, tid)
+            self.writer.observe_vector(said)
+        except InvalidDocumentError:
+            return Applied(Outcome.MALFORMED, seq, tid)
+        state = None if known is None else state_of(known)
+        try:
+            relation = conflict.relate(state, item.tid, history, told)
+            return self._decide(item, known, state, relation, history, told)
+        except ValueError as exc:  # The revision was checked: it is the row.
+            if known is None:
+                raise
+            raise damaged(known, exc) from exc
+
+    def _decide(
+        self,
+        item: RevisionIn,
+        known: Row | None,
+        state: State | None,
+        relation: Relation,
+        history: tuple[str, ...],
+        told: Vector | None,
+    ) -> Applied:
+        if relation in (Relation.SAME, Relation.OLD):
+            assert known is not None
+            assert state is not None
+            self._mark(known[0], item.tid)
+            row = self._learn(known, state, item.tid)
+            outcome = Outcome.SAME if relation is Relation.SAME else Outcome.OLD
+            return Applied(outcome, row[2], row[4])
+        if relation is not Relation.NEWER:
+            assert known is not None
+            assert state is not None
+            # Wire protocol 3.6 takes a new root over a tombstone.
+            reborn = state.deleted and not history
+            if self.policy is ConflictPolicy.RESOLVE:
+                return self._resolve(item, known, state, history, told)
+            if not reborn:
+                self._mark(known[0], item.tid)
+                return Applied(Outcome.REFUSED, known[2], known[4])
+        adopted = conflict.adopt(state, item.tid, history, told, item.deleted)
+        row = self._store(item.doc_id, known, adopted, item.body.decode(), item.blobs)
+        self._mark(row[0], item.tid)
+        return Applied(Outcome.STORED, row[2], row[4])
+
+    def _resolve(
+        self,
+        item: RevisionIn,
+        known: Row,
+        state: State,
+        history: tuple[str, ...],
+        told: Vector | None,
+    ) -> Applied:
+        mine = self._body_of(known)
+        equal = _same_body(mine, item.body)
+        resolution = conflict.resolve(
+            state, equal, item.tid, history, told, item.deleted, self._mint
+        )
+        if resolution.body == "mine":
+            row = self._store(item.doc_id, known, resolution.state, mine.decode(), None)
+        else:
+            row = self._store(item.doc_id, known, resolution.state, item.body.decode(), item.blobs)
+        self._mark(row[0], item.tid)
+        return Applied(Outcome.RESOLVED, row[2], row[4])
+
+    def _mint(self) -> Version:
+        return Version(self.writer.take_times(1)[0], self.writer.source)
+
+    def _body_of(self, known: Row) -> bytes:
+        pending = self.written.get(known[1])
+        if pending is not None:
+            return cast("str", pending[8]).encode()
+        sql = f"SELECT CAST(body AS BLOB) FROM {documents_table(self.key)} WHERE doc = ?"
+        row = self.writer.row(sql, (known[0],))
+        assert row is not None, "the row was read in this transaction"
+        return bytes(row[0])
+
+    def _store(
+        self,
+        doc_id: str,
+        known: Row | None,
+        state: State,
+        body: str,
+        blobs: tuple[str, ...] | None,
+    ) -> Row:
+        """Make `state` the current one, at a new sequence. `blobs` None: as they are."""
+        self.seq += 1
+        doc = self.seq if known is None else known[0]
+        flags = 0 if known is None else known[3]
+        if blobs is None:
+            has_blobs = bool(flags & HAS_BLOBS)
+        else:
+            has_blobs = bool(blobs)
+            if flags & HAS_BLOBS:
+                self.replaced.append(doc)
+            self.refs[doc] = blobs
+        row = row_of(doc, doc_id, self.seq, state, body, has_blobs)
+        self.written.pop(doc_id, None)  # Last in the order of sequences.
+        self.written[doc_id] = self.current[doc_id] = row
+        self.lifted.pop(doc_id, None)
+        self.changed.append(doc_id)
+        was_live = known is not None and not flags & DELETED
+        self.live_change += (not state.deleted) - was_live
+        return row
+
+    def _learn(self, known: Row, state: State, tid: str) -> Row:
+        """Take note of another name or height of a version that is there; no new sequence."""
+        learned = conflict.learn(state, tid)
+        if learned is None:
+            return known
+        doc_id = known[1]
+        history, aka = ",".join(learned.history), ",".join(learned.aka)
+        row = (*known[:4], learned.tid, history, aka, *known[7:])
+        self.current[doc_id] = row
+        if doc_id in self.written:
+            self.written[doc_id] = row
+        else:
+            self.lifted[doc_id] = (learned.tid, history, aka, known[0])
+        return row
+
+    def _mark(self, doc: int, tid: str) -> None:
+        if self.remote is not None:
+            self.marks.append((self.remote, self.key, doc, tid))
+
+    def write(self) -> None:
+        """Write what was decided."""
+        writer, key = self.writer, self.key
+        if self.written:
+            write_documents(writer, key, list(self.written.values()), self.stored)
+        for names in self.lifted.values():
+            sql = f"UPDATE {documents_table(key)} SET tid = ?, history = ?, aka = ? WHERE doc = ?"
+            writer.run(sql, names)
+        if self.replaced or self.refs:
+            refs = [(digest, key, doc) for doc, blobs in self.refs.items() for digest in blobs]
+            write_blob_refs(writer, key, self.replaced, refs)
+        if self.marks:
+            writer.write_rows(mark_sql, key, self.marks)
+        if self.seq > self.first_seq:
+            writer.advance(key, self.seq, self.live_change, self.changed)
+
+
+def _newest_time(vector: Vector) -> int:
+    """Return the newest time that a clock wrote; tree encodings are no times."""
+    times = [v.time for v in (vector.cv, *vector.mv, *vector.pv) if v.source != RTE]
+    return max(times, default=0)
+
+
+def _same_body(mine: bytes, theirs: bytes) -> bool:
+    """Tell whether two bodies say the same, whatever the order of their keys."""
+    if mine == theirs:
+        return True
+    try:
+        return bodies.canonical(bodies.load(mine)) == bodies.canonical(bodies.load(theirs))
+    except InvalidDocumentError:
+        return False

@@ -1,0 +1,236 @@
+"""Blobs on the wire: fetching those that a revision names, and serving our own.
+
+Room: pure protocol.
+Touches: settee.blip, settee.doc.blob, settee.errors, settee.ids, settee.limits, settee.sync.
+Never touches: sockets, files, the wall clock, randomness.
+Spec: wire protocol 3.9, 3.10, 6.3.
+
+A blob is never whole in memory: what arrives is written piece by piece, and acknowledged to the
+peer only when written; what is sent is read piece by piece as the connection has room.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from settee.blip.message import Reply, ReplyPart, Request
+from settee.doc.blob import BlobReference, compressible
+from settee.errors import NotFoundError, PeerProtocolError, SetteeError, SyncError
+from settee.ids import digest_bytes
+from settee.limits import BLOB_CHUNK_BYTES, BLOBS_FETCHED_AT_ONCE_MAX
+from settee.sync.effects import OpenBlob, ProveBlob, ReadBlob, WriteBlob
+from settee.sync.messages import error_of_reply, is_true
+
+if TYPE_CHECKING:
+    from settee.sync.session import Session
+
+__all__ = ["BlobExchange", "BlobFetch"]
+
+Fetched = Callable[[SetteeError | None], None]
+
+
+class BlobFetch:
+    """One `getAttachment` under way; also the token of its request."""
+
+    __slots__ = ("collection", "doc_id", "failed", "reference", "started", "waiting", "written")
+
+    def __init__(self, collection: int, doc_id: str, reference: BlobReference) -> None:
+        self.collection = collection
+        self.doc_id = doc_id
+        self.reference = reference
+        self.waiting: list[Fetched] = []
+        self.started = False
+        self.failed: SetteeError | None = None
+        self.written = 0
+
+
+class _Serving:
+    """One blob being sent."""
+
+    __slots__ = ("digest", "length", "offset", "reading", "stream")
+
+    def __init__(self, digest: str, length: int, stream: int) -> None:
+        self.digest = digest
+        self.length = length
+        self.stream = stream
+        self.offset = 0
+        self.reading = False
+
+
+class BlobExchange:
+    """All blobs of a session, both ways."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._fetching: dict[str, BlobFetch] = {}
+        self._queued: deque[BlobFetch] = deque()
+        self._running = 0
+        self._staged: Counter[str] = Counter()
+        self._allowed: Counter[str] = Counter()
+        self._serving: dict[int, _Serving] = {}
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is being fetched or sent."""
+        return not self._fetching and not self._serving
+
+    # --- fetching ---------------------------------------------------------------------------------
+
+    def is_staged(self, digest: str) -> bool:
+        """Whether the blob was fetched in this session and waits for its revision to be saved."""
+        return digest in self._staged
+
+    def saved(self, digests: Iterable[str]) -> None:
+        """Forget that these are staged: a saved revision has taken them over."""
+        for digest in digests:
+            self._staged.pop(digest, None)
+
+    def fetch(self, collection: int, doc_id: str, reference: BlobReference, done: Fetched) -> None:
+        """Get a blob from the peer; `done` hears None when it is staged, or what went wrong.
+
+        Several revisions that want the same blob share one request.
+        """
+        fetch = self._fetching.get(reference.digest)
+        if fetch is None:
+            fetch = BlobFetch(collection, doc_id, reference)
+            self._fetching[reference.digest] = fetch
+            self._queued.append(fetch)
+        fetch.waiting.append(done)
+
+    def pump(self) -> None:
+        """Send the requests that may go now, and read on for blobs being sent."""
+        while self._queued and self._running < BLOBS_FETCHED_AT_ONCE_MAX:
+            fetch = self._queued.popleft()
+            self._running += 1
+            reference = fetch.reference
+            properties = {"digest": reference.digest, "docID": fetch.doc_id}
+            if compressible(reference.content_type, reference.encoding):
+                properties["compress"] = "true"
+            self._session.request(
+                "getAttachment", fetch.collection, properties, b"", fetch, stream_reply=True
+            )
+
+    def part_came(self, fetch: BlobFetch, part: ReplyPart) -> None:
+        """Take a piece of a blob."""
+        session, digest, data = self._session, fetch.reference.digest, part.data
+        session.counted_blob(0, len(data))
+
+        def written(_: object) -> None:
+            session.connection.consumed(fetch, len(data))
+            if part.last:
+                self._end(fetch, fetch.failed)
+
+        def refused(error: SetteeError) -> None:
+            fetch.failed = fetch.failed or error
+            written(None)
+
+        if fetch.failed is not None:  # Read the rest away: the connection stays usable.
+            written(None)
+            return
+        fetch.written += len(data)
+        effect = WriteBlob(digest, data, not fetch.started, part.last, fetch.reference.length)
+        fetch.started = True
+        session.ask(effect, written, refused)
+
+    def answered(self, fetch: BlobFetch, reply: Reply) -> None:
+        """Take an ERR in the place of a blob, or an empty blob that came as one reply."""
+        if reply.error:
+            error: SetteeError = error_of_reply(reply, f"blob {fetch.reference.digest}")
+            self._end(fetch, error)
+        else:
+            self.part_came(fetch, ReplyPart(fetch, reply.body, True, reply.properties))
+
+    def _end(self, fetch: BlobFetch, error: SetteeError | None) -> None:
+        digest = fetch.reference.digest
+        self._running -= 1
+        del self._fetching[digest]
+        if error is None:
+            self._staged[digest] += 1
+        for done in fetch.waiting:
+            done(error)
+
+    # --- serving ----------------------------------------------------------------------------------
+
+    def allow(self, digests: Iterable[str]) -> None:
+        """Let the peer ask for these while a revision that names them is under way."""
+        self._allowed.update(digests)
+
+    def disallow(self, digests: Iterable[str]) -> None:
+        """Take `allow` back."""
+        for digest in digests:
+            self._allowed[digest] -= 1
+            if self._allowed[digest] <= 0:
+                del self._allowed[digest]
+
+    def _asked_digest(self, request: Request) -> str:
+        digest = request.properties.get("digest", "")
+        if digest_bytes(digest) is None:
+            raise PeerProtocolError("missing or malformed digest of a blob")
+        if digest not in self._allowed:
+            # The same answer whether the blob exists or not: no oracle for strangers' blobs.
+            raise NotFoundError(f"no blob {digest} in a revision that is being sent")
+        return digest
+
+    def get_attachment(self, request: Request) -> None:
+        """Answer `getAttachment`."""
+        digest = self._asked_digest(request)
+        session, number = self._session, request.number
+        compress = is_true(request.properties, "compress")
+
+        def opened(length: int | None) -> None:
+            if length is None:
+                session.refuse_request(number, NotFoundError(f"the blob {digest} is missing here"))
+                return
+            stream = session.connection.reply_stream(number, {}, compress=compress)
+            self._serving[stream] = _Serving(digest, length, stream)
+            self.wanted(stream, BLOB_CHUNK_BYTES)
+
+        session.ask(OpenBlob(digest), opened, lambda error: session.refuse_request(number, error))
+
+    def wanted(self, stream: int, bytes_wanted: int) -> None:
+        """The connection has room for more of a blob."""
+        serving = self._serving.get(stream)
+        if serving is None or serving.reading:
+            return
+        serving.reading = True
+        session = self._session
+        count = max(1, min(bytes_wanted, BLOB_CHUNK_BYTES))
+
+        def read(data: bytes) -> None:
+            serving.reading = False
+            serving.offset += len(data)
+            last = serving.offset >= serving.length
+            if not data and not last:
+                failed(SyncError(f"the blob {serving.digest} ended too early"))
+                return
+            session.connection.stream_write(stream, data, last=last)
+            session.counted_blob(len(data), 0)
+            if last:
+                del self._serving[stream]
+
+        def failed(error: SetteeError) -> None:
+            # Half a blob can't be taken back: only a new connection helps.
+            del self._serving[stream]
+            session.end(error)
+
+        session.ask(ReadBlob(serving.digest, serving.offset, count), read, failed)
+
+    def prove_attachment(self, request: Request) -> None:
+        """Answer `proveAttachment`: show that the blob is held, without sending it."""
+        digest = self._asked_digest(request)
+        nonce = request.body
+        if not 1 <= len(nonce) <= 255:
+            raise PeerProtocolError("Missing nonce", domain="BLIP")
+        session, number = self._session, request.number
+
+        def proven(proof: str | None) -> None:
+            if proof is None:
+                session.refuse_request(number, NotFoundError(f"the blob {digest} is missing here"))
+            else:
+                session.connection.reply(number, {}, proof.encode())
+
+        session.ask(
+            ProveBlob(digest, nonce), proven, lambda error: session.refuse_request(number, error)
+        )

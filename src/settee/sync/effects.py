@@ -1,0 +1,160 @@
+"""What a session asks of storage, and what it is answered.
+
+Room: pure protocol. Storage is I/O too: a session asks (`Session.effects`), the driver carries it
+out and answers (`Session.answer`, or `Session.refuse` if it failed). One effect per batch.
+Touches: settee.doc.records.
+Never touches: sockets, files, the wall clock, randomness.
+
+`collection` is the index of the collection in the session's configuration, never a name.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+from settee.doc.records import RevisionIn
+
+__all__ = [
+    "Effect",
+    "FindMissingBlobs",
+    "OpenBlob",
+    "ProveBlob",
+    "ReadBlob",
+    "ReadChanges",
+    "ReadHeld",
+    "ReadOwnCheckpoints",
+    "ReadPeerCheckpoints",
+    "ReadRevisions",
+    "RecordMarks",
+    "SaveOwnCheckpoint",
+    "SavePeerCheckpoint",
+    "SaveRevisions",
+    "WriteBlob",
+]
+
+
+class ReadOwnCheckpoints(NamedTuple):
+    """Answer: list of bodies (bytes), None where there is none."""
+
+    ids: tuple[str, ...]
+
+
+class SaveOwnCheckpoint(NamedTuple):
+    """Answer: None, when it is durable."""
+
+    id: str
+    body: bytes
+
+
+class ReadPeerCheckpoints(NamedTuple):
+    """Answer: list of ``(rev, body)``, None where there is none."""
+
+    ids: tuple[str, ...]
+
+
+class SavePeerCheckpoint(NamedTuple):
+    """Answer: the new rev, or None if `rev` is not the stored one."""
+
+    id: str
+    rev: str
+    body: bytes
+
+
+class ReadChanges(NamedTuple):
+    """Answer: `ChangesPage` of rows with a sequence above `since`."""
+
+    collection: int
+    since: int
+    limit: int
+    doc_ids: frozenset[str] | None
+    active_only: bool
+
+
+class ReadRevisions(NamedTuple):
+    """Answer: list of `RevisionOut`, None where the document is gone."""
+
+    collection: int
+    doc_ids: list[str]
+
+
+class ReadHeld(NamedTuple):
+    """Answer: list of `Held`, None where the document is unknown."""
+
+    collection: int
+    doc_ids: list[str]
+
+
+class SaveRevisions(NamedTuple):
+    """Answer: list of `Applied`, after the commit, blobs included."""
+
+    collection: int
+    revisions: list[RevisionIn]
+    refuse_conflicts: bool
+
+
+class RecordMarks(NamedTuple):
+    """Note what the remote is known to have. Answer: None."""
+
+    collection: int
+    marks: list[tuple[str, str]]
+    """``(document ID, tree name)``."""
+
+
+class FindMissingBlobs(NamedTuple):
+    """Answer: those of `digests` that are not held."""
+
+    digests: list[str]
+
+
+class OpenBlob(NamedTuple):
+    """Answer: the length in bytes, or None if there is no such blob."""
+
+    digest: str
+
+
+class ReadBlob(NamedTuple):
+    """Answer: bytes, `size` of them unless the blob ends before."""
+
+    digest: str
+    offset: int
+    size: int
+
+
+class WriteBlob(NamedTuple):
+    """Append to the blob being received under `digest`; the last piece verifies digest and length.
+
+    Pieces of one blob are carried out in order. Answer: None. The verified blob stays staged until
+    a `SaveRevisions` names it. `data` is empty and `abort` is set to give a started blob up.
+    """
+
+    digest: str
+    data: bytes
+    first: bool
+    last: bool
+    length: int | None
+    abort: bool = False
+
+
+class ProveBlob(NamedTuple):
+    """Answer: the proof text, or None if there is no such blob."""
+
+    digest: str
+    nonce: bytes
+
+
+Effect: TypeAlias = (
+    ReadOwnCheckpoints
+    | SaveOwnCheckpoint
+    | ReadPeerCheckpoints
+    | SavePeerCheckpoint
+    | ReadChanges
+    | ReadRevisions
+    | ReadHeld
+    | SaveRevisions
+    | RecordMarks
+    | FindMissingBlobs
+    | OpenBlob
+    | ReadBlob
+    | WriteBlob
+    | ProveBlob
+)

@@ -1,0 +1,637 @@
+"""One connection between two peers, from the first message to the last.
+
+Room: pure protocol. Driven by four things only: the owner (`start`, `stop`, `local_changed`), the
+peer (`receive`), storage (`answer`, `refuse`) and time (`handle_timer`). After any of them: carry
+out `effects()`, act on `events()`, send `frames_to_send()` and arm a timer for `next_deadline()`.
+Touches: settee.blip, settee.errors, settee.ids, settee.limits, settee.logs, settee.sync.
+Never touches: sockets, files, asyncio, the wall clock, randomness.
+Spec: wire protocol 3.0 to 3.4, 9.2, 9.5.
+
+The active peer opens with `getCollections`, or with `getCheckpoint` when only the default
+collection is replicated; the first message decides for the whole session whether `collection` is
+in all messages or in none. A passive peer speaks only when spoken to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from settee.blip.connection import Connection
+from settee.blip.message import Reply, ReplyPart, Request, StreamWanted
+from settee.errors import PeerProtocolError, SetteeError, SyncError
+from settee.ids import CollectionName
+from settee.limits import INBOUND_BYTES_MAX, REPLY_TIMEOUT_S
+from settee.logs import room_log
+from settee.sync.blobs import BlobExchange, BlobFetch
+from settee.sync.checkpoint import Checkpointer
+from settee.sync.effects import Effect, ReadOwnCheckpoints
+from settee.sync.events import (
+    Activity,
+    ActivityChanged,
+    DocumentReplicated,
+    DocumentsReplicated,
+    Event,
+    Finished,
+    Progress,
+)
+from settee.sync.messages import error_of_reply, status_of_error
+from settee.sync.passive import PassiveRequests
+from settee.sync.puller import Puller
+from settee.sync.pusher import ActivePusher, Pusher, RevSent
+
+__all__ = ["Session", "SessionConfig"]
+
+_log = room_log("sync")
+
+_STOP_S: Final = 5.0
+"""A stopped session may take this long to save its checkpoint."""
+
+_TRANSIENT_CLOSE: Final = 4001
+_PERMANENT_CLOSE: Final = 4002
+
+Answered = Callable[[Any], None]
+Refused = Callable[[SetteeError], None]
+Replied = Callable[[Reply], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionConfig:
+    """What a session replicates, and with whom."""
+
+    active: bool
+    """Whether this side opened the connection."""
+    collections: tuple[CollectionName, ...]
+    """Active: those to replicate. Passive: those that are served."""
+    checkpoint_ids: tuple[str, ...] = ()
+    """Active: one per collection (`checkpoint.checkpoint_id`)."""
+    push: bool = True
+    """Active: send local changes. Passive: let the peer pull."""
+    pull: bool = True
+    """Active: receive the peer's changes. Passive: let the peer push."""
+    continuous: bool = False
+    """Active: stay connected and replicate changes as they come."""
+    peer_is_settee: bool = False
+    """Whether the peer is a settee peer: vectors travel with revisions."""
+    report_documents: bool = False
+    """Whether to report each document; errors are reported always."""
+    uuid: str = ""
+    """The database's public UUID, told in `getCollections`; informational."""
+    wall_offset_s: float = 0.0
+    """Seconds since 1970 at ``now == 0``."""
+
+    @property
+    def refuse_conflicts(self) -> bool:
+        """Whether a conflicting revision is refused (409) for its active owner to resolve.
+
+        Couchbase Lite's passive peers do that, so its active ones are made for it. Between settee
+        peers either side resolves, alike.
+        """
+        return not self.active and not self.peer_is_settee
+
+
+class Session:
+    """The replication protocol on one connection, in either role."""
+
+    def __init__(self, config: SessionConfig, *, now: float) -> None:
+        self.config: Final = config
+        self.connection: Final = Connection()
+        self.blobs: Final = BlobExchange(self)
+        self.revs_out = 0
+        """`rev` messages sent and unanswered."""
+        self.rev_bytes_out = 0
+        self.inbound_bytes = 0
+        """Bytes received and not yet stored."""
+        self.checkpointers: dict[int, Checkpointer] = {}
+        self.pushers: dict[int, Pusher] = {}
+        self.pullers: dict[int, Puller] = {}
+        self.with_collections: bool | None = None
+        """Whether messages carry `collection`; None until the first message decides."""
+        self._now = now
+        self._ticket = 0
+        self._asked: dict[int, tuple[Answered, Refused]] = {}
+        self._effects: list[tuple[int, Effect]] = []
+        self._events: list[Event] = []
+        self._reports: dict[tuple[int, bool], list[DocumentReplicated]] = {}
+        self._deadlines: dict[object, float] = {}
+        self._activity = Activity.BUSY
+        self._started = False
+        self._stopping_until_s: float | None = None
+        self._finished = False
+        self._pushed = self._pulled = self._failed = 0
+        self._bytes_pushed = self._bytes_pulled = 0
+        self._passive = PassiveRequests(self)
+
+    # --- what the owner calls ---------------------------------------------------------------------
+
+    def start(self, now: float) -> None:
+        """Begin, as the active peer."""
+        assert self.config.active, "a passive session waits for its peer"
+        assert not self._started, "a session starts once"
+        self._now = now
+        self._started = True
+        config = self.config
+        self.with_collections = not (
+            len(config.collections) == 1 and config.collections[0].is_default
+        )
+        for index, id_ in enumerate(config.checkpoint_ids):
+            self.checkpointers[index] = Checkpointer(self, index, id_)
+        self.ask(ReadOwnCheckpoints(config.checkpoint_ids), self._own_checkpoints_read)
+        self._pump()
+
+    def stop(self, now: float) -> None:
+        """End softly: save the checkpoint, then finish with close code 1000."""
+        self._now = now
+        if self._finished or self._stopping_until_s is not None:
+            return
+        self._stopping_until_s = now + _STOP_S
+        self._pump()
+
+    def abandon(self) -> None:
+        """The link is gone: give out nothing more and take answers without effect."""
+        self._finished = True
+        self._activity = Activity.STOPPED
+
+    def local_changed(self, collections: Iterable[int], now: float) -> None:
+        """Note that local documents of these collections changed."""
+        self._now = now
+        if self._finished:
+            return
+        changed = set(collections)
+        for pusher in self.pushers.values():
+            if pusher.collection in changed:
+                pusher.local_changed()
+        self._pump()
+
+    def receive(self, frames: Iterable[bytes], now: float) -> None:
+        """Take frames from the peer; never raises for what a peer sends."""
+        if self._finished:
+            return
+        self._now = now
+        try:
+            for message in self.connection.receive(frames):
+                if type(message) is Reply:
+                    self._replied(message)
+                elif type(message) is Request:
+                    self._requested(message)
+                elif type(message) is ReplyPart:
+                    assert isinstance(message.token, BlobFetch)
+                    self.blobs.part_came(message.token, message)
+        except PeerProtocolError as error:
+            # The framing is broken or a reply makes no sense: nothing after it can be trusted.
+            self.end(error, close_code=1002)
+        self._pump()
+
+    def answer(self, ticket: int, result: object, now: float) -> None:
+        """Give the answer to an effect."""
+        self._now = now
+        answered, _ = self._asked.pop(ticket)
+        if self._finished:
+            return
+        try:
+            answered(result)
+        except PeerProtocolError as error:
+            self.end(error)
+        self._pump()
+
+    def refuse(self, ticket: int, error: SetteeError, now: float) -> None:
+        """Say that an effect failed."""
+        self._now = now
+        _, refused = self._asked.pop(ticket)
+        if self._finished:
+            return
+        refused(error)
+        self._pump()
+
+    def handle_timer(self, now: float) -> None:
+        """Tell the session that time has passed; early calls are harmless."""
+        self._now = now
+        if self._finished:
+            return
+        if any(now >= deadline for deadline in self._deadlines.values()):
+            self.end(
+                SyncError(
+                    f"the peer gave no answer for {REPLY_TIMEOUT_S:.0f} s",
+                    domain="Network",
+                    code=3,
+                    transient=True,
+                )
+            )
+        elif self._stopping_until_s is not None and now >= self._stopping_until_s:
+            self._finish(1000, "", None)
+        for checkpointer in self.checkpointers.values():
+            checkpointer.handle_timer(now)
+        self._pump()
+
+    def next_deadline(self) -> float | None:
+        """When `handle_timer` wants to be called next, in the terms of `now`."""
+        if self._finished:
+            return None
+        deadlines = list(self._deadlines.values())
+        if self._stopping_until_s is not None:
+            deadlines.append(self._stopping_until_s)
+        for checkpointer in self.checkpointers.values():
+            deadline = checkpointer.deadline()
+            if deadline is not None:
+                deadlines.append(deadline)
+        return min(deadlines, default=None)
+
+    def frames_to_send(self, bytes_max: int) -> list[bytes]:
+        """Return frames to put on the link now, of about `bytes_max` bytes at most."""
+        frames = self.connection.frames_to_send(bytes_max)
+        self._read_blobs_on()
+        return frames
+
+    def effects(self) -> list[tuple[int, Effect]]:
+        """Return what storage is asked for since the last call, with the tickets to answer."""
+        effects, self._effects = self._effects, []
+        return effects
+
+    def events(self) -> list[Event]:
+        """Return what happened since the last call."""
+        if self._reports:
+            for (index, pushed), documents in self._reports.items():
+                name = self.config.collections[index]
+                self._events.insert(
+                    0, DocumentsReplicated(collection=name, pushed=pushed, documents=documents)
+                )
+            self._reports = {}
+        events, self._events = self._events, []
+        return events
+
+    @property
+    def wants_reading_paused(self) -> bool:
+        """Whether so much waits for the disk that no more should be read from the link."""
+        return self.inbound_bytes > INBOUND_BYTES_MAX
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether `Finished` was given out."""
+        return self._finished
+
+    @property
+    def activity(self) -> Activity:
+        """Busy or idle."""
+        return self._activity
+
+    @property
+    def progress(self) -> Progress:
+        """Totals of this session."""
+        pending = sum(p.pending_count for p in self.pushers.values())
+        pending += sum(p.pending_count for p in self.pullers.values())
+        return Progress(
+            pushed=self._pushed,
+            pulled=self._pulled,
+            bytes_pushed=self._bytes_pushed,
+            bytes_pulled=self._bytes_pulled,
+            failed=self._failed,
+            pending=pending,
+        )
+
+    # --- what pushers, pullers and the rest call --------------------------------------------------
+
+    @property
+    def wall_s(self) -> int:
+        """Seconds since 1970."""
+        return int(self._now + self.config.wall_offset_s)
+
+    def ask(self, effect: Effect, answered: Answered, refused: Refused | None = None) -> None:
+        """Ask storage; without `refused`, a failure ends the session."""
+        self._ticket += 1
+        self._asked[self._ticket] = (answered, refused or self.end)
+        self._effects.append((self._ticket, effect))
+
+    def request(
+        self,
+        profile: str,
+        collection: int | None,
+        properties: Mapping[str, str],
+        body: bytes,
+        token: Replied | RevSent | BlobFetch,
+        *,
+        urgent: bool = False,
+        compress: bool = False,
+        stream_reply: bool = False,
+        timed: bool = False,
+    ) -> None:
+        """Send a request; `token` is called with the reply, or knows whom it belongs to."""
+        if timed:
+            self._deadlines[token] = self._now + REPLY_TIMEOUT_S
+        self.connection.send_request(
+            token,
+            self._addressed(profile, collection, properties),
+            body,
+            urgent=urgent,
+            compress=compress,
+            stream_reply=stream_reply,
+        )
+
+    def tell(
+        self,
+        profile: str,
+        collection: int | None,
+        properties: Mapping[str, str],
+        body: bytes,
+        *,
+        urgent: bool = False,
+        compress: bool = False,
+    ) -> None:
+        """Send a request that wants no reply."""
+        self.connection.send_request(
+            None,
+            self._addressed(profile, collection, properties),
+            body,
+            urgent=urgent,
+            no_reply=True,
+            compress=compress,
+        )
+
+    def _addressed(
+        self, profile: str, collection: int | None, properties: Mapping[str, str]
+    ) -> dict[str, str]:
+        if self.with_collections and collection is not None:
+            return {"Profile": profile, "collection": str(collection), **properties}
+        return {"Profile": profile, **properties}
+
+    def refuse_request(self, number: int, error: SetteeError) -> None:
+        """Answer a request with the ERR that tells of `error`."""
+        domain, code, text = status_of_error(error)
+        self.connection.reply_error(number, domain, code, text)
+
+    def report(
+        self, collection: int, pushed: bool, doc_id: str, deleted: bool, error: SetteeError | None
+    ) -> None:
+        """Report one document that was replicated or failed to be."""
+        if error is not None:
+            self._failed += 1
+        documents = self._reports.setdefault((collection, pushed), [])
+        documents.append(DocumentReplicated(doc_id, deleted, error))
+
+    def counted_push(self, body_bytes: int) -> None:
+        """Count a document sent and confirmed."""
+        self._pushed += 1
+        self._bytes_pushed += body_bytes
+
+    def counted_pull(self, count: int, body_bytes: int) -> None:
+        """Count documents received and stored."""
+        self._pulled += count
+        self._bytes_pulled += body_bytes
+
+    def counted_blob(self, sent: int, received: int) -> None:
+        """Count bytes of blobs."""
+        self._bytes_pushed += sent
+        self._bytes_pulled += received
+
+    def end(self, error: SetteeError, *, close_code: int | None = None) -> None:
+        """End the session because of `error`."""
+        if self._finished:
+            return
+        transient = isinstance(error, SyncError) and error.transient
+        if close_code is None:
+            close_code = _TRANSIENT_CLOSE if transient else _PERMANENT_CLOSE
+        self._finish(close_code, str(error)[:100], error)
+
+    # --- messages ---------------------------------------------------------------------------------
+
+    def _replied(self, reply: Reply) -> None:
+        token = reply.token
+        if type(token) is RevSent:
+            token.pusher.rev_answered(token, reply)
+        elif type(token) is BlobFetch:
+            self.blobs.answered(token, reply)
+        else:
+            self._deadlines.pop(token, None)
+            assert callable(token)
+            token(reply)
+
+    def _requested(self, request: Request) -> None:
+        try:
+            self._route(request)
+        except SetteeError as error:
+            # One bad message is its sender's loss; the session goes on.
+            if request.no_reply:
+                _log.warning("ignored a bad %s: %s", request.properties.get("Profile"), error)
+            else:
+                self.refuse_request(request.number, error)
+
+    def _route(self, request: Request) -> None:
+        properties = request.properties
+        profile = properties.get("Profile", "")
+        if profile == "rev":  # By far the most frequent.
+            self._puller_for(request).rev(request)
+        elif profile == "changes":
+            self._puller_for(request).announced(request)
+        elif profile == "proposeChanges":
+            self._puller_for(request).proposed(request)
+        elif profile == "norev":
+            self._puller_for(request).norev(request)
+        elif profile == "getAttachment":
+            self.index_of(request)
+            self.blobs.get_attachment(request)
+        elif profile == "proveAttachment":
+            self.index_of(request)
+            self.blobs.prove_attachment(request)
+        elif not self.config.active and self._passive.handles(profile):
+            self._passive.handle(profile, request)
+        else:
+            raise PeerProtocolError("no handler for message", domain="BLIP", code=404)
+
+    def index_of(self, request: Request) -> int:
+        """Return which collection a message is about."""
+        text = request.properties.get("collection")
+        if self.with_collections is None and not self.config.active:
+            self._passive.begin_legacy(text)
+        if not self.with_collections:
+            if text is not None:
+                raise PeerProtocolError("inappropriate use of the collection property.")
+            return 0
+        if text is None:
+            raise PeerProtocolError("inappropriate use of the collection property.")
+        index = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else -1
+        if not 0 <= index < self._passive.count():
+            raise PeerProtocolError("the collection property is out of range.")
+        return index
+
+    def _puller_for(self, request: Request) -> Puller:
+        index = self.index_of(request)
+        puller = self.pullers.get(index)
+        if puller is None:
+            if self.config.active and self.config.pull:
+                raise PeerProtocolError("this collection is not being pulled yet")
+            raise PeerProtocolError(
+                "Attempting to push to a pull-only replicator"
+                if not self.config.active
+                else "Attempting to pull from a push-only replicator",
+                code=403,
+            )
+        return puller
+
+    # --- beginning, active ------------------------------------------------------------------------
+
+    def _own_checkpoints_read(self, bodies: list[bytes | None]) -> None:
+        for checkpointer, body in zip(self.checkpointers.values(), bodies, strict=True):
+            checkpointer.own_read(body)
+        if self.with_collections:
+            body_ = orjson.dumps(
+                {
+                    "checkpoint_ids": list(self.config.checkpoint_ids),
+                    "collections": [name.path for name in self.config.collections],
+                }
+            )
+            properties = {"uuid": self.config.uuid} if self.config.uuid else {}
+            self.request(
+                "getCollections", None, properties, body_, self._collections_told, timed=True
+            )
+        else:
+            self.request(
+                "getCheckpoint",
+                0,
+                {"client": self.config.checkpoint_ids[0]},
+                b"",
+                self._checkpoint_told,
+                timed=True,
+            )
+
+    def _checkpoint_told(self, reply: Reply) -> None:
+        if not reply.error:
+            self._begin(0, reply.properties.get("rev", ""), reply.body)
+            return
+        error = error_of_reply(reply, "to read the checkpoint")
+        if error.domain == "HTTP" and error.code == 404:
+            self._begin(0, "", None)
+        else:
+            self.end(error)
+
+    def _collections_told(self, reply: Reply) -> None:
+        if reply.error:
+            self.end(error_of_reply(reply, "to replicate these collections"))
+            return
+        try:
+            answers = orjson.loads(reply.body)
+        except orjson.JSONDecodeError:
+            answers = None
+        names = self.config.collections
+        if not isinstance(answers, list) or len(answers) != len(names):
+            raise PeerProtocolError("the reply to getCollections is not one entry a collection")
+        missing = [name.path for name, a in zip(names, answers, strict=True) if a is None]
+        if missing:
+            text = ", ".join(missing)
+            self.end(SyncError(f"the peer has no collection {text}", domain="HTTP", code=404))
+            return
+        for index, answer in enumerate(answers):
+            if not isinstance(answer, dict):
+                raise PeerProtocolError("the reply to getCollections has an entry of no use")
+            rev = answer.pop("rev", "")
+            self._begin(index, str(rev), orjson.dumps(answer) if answer else None)
+
+    def _begin(self, index: int, rev: str, peers_body: bytes | None) -> None:
+        config = self.config
+        checkpointer = self.checkpointers[index]
+        checkpointer.agreed(rev, peers_body)
+        if config.push:
+            self.pushers[index] = ActivePusher(
+                self, index, checkpointer, continuous=config.continuous, pulls=config.pull
+            )
+        if config.pull:
+            self.pullers[index] = Puller(
+                self, index, index, remote=checkpointer.remote, pusher=None
+            )
+            self._subscribe(index, checkpointer)
+
+    def _subscribe(self, index: int, checkpointer: Checkpointer) -> None:
+        properties: dict[str, str] = {}
+        since = checkpointer.remote.checkpoint()
+        if since:
+            properties["since"] = since
+        if self.config.continuous:
+            properties["continuous"] = "true"
+        properties |= {
+            "batch": "200",
+            "versioning": "rev-trees",
+            "sendReplacementRevs": "1",
+            "revocations": "true",
+        }
+
+        def subscribed(reply: Reply) -> None:
+            if reply.error:
+                self.end(error_of_reply(reply, "to send its changes"))
+
+        self.request("subChanges", index, properties, b"", subscribed, timed=True)
+
+    # --- going on ---------------------------------------------------------------------------------
+
+    def _read_blobs_on(self) -> None:
+        for event in self.connection.events():
+            assert type(event) is StreamWanted
+            self.blobs.wanted(event.stream, event.bytes_wanted)
+
+    def _pump(self) -> None:
+        if self._finished:
+            return
+        self._read_blobs_on()
+        if self._stopping_until_s is None:
+            for puller in self.pullers.values():
+                puller.pump()
+            for pusher in self.pushers.values():
+                pusher.pump()
+            self.blobs.pump()
+        if self.config.active:
+            self._look_for_end()
+        elif self._stopping_until_s is not None:
+            self._finish(1000, "", None)
+        else:
+            self._become(Activity.IDLE if self._is_quiet() else Activity.BUSY)
+
+    def _is_quiet(self) -> bool:
+        """Whether nothing is under way in either direction."""
+        return (
+            not self._deadlines
+            and all(p.is_idle for p in self.pullers.values())
+            and all(p.is_idle for p in self.pushers.values())
+            and self.blobs.is_idle
+        )
+
+    def _look_for_end(self) -> None:
+        if self._stopping_until_s is not None:
+            if self._saved_all():
+                self._finish(1000, "", None)
+            return
+        done = (
+            bool(self.pushers or self.pullers)
+            and self._is_quiet()
+            and all(p.is_caught_up for p in self.pullers.values())
+        )
+        if not done:
+            for checkpointer in self.checkpointers.values():
+                checkpointer.touched(self._now)
+            self._become(Activity.BUSY)
+            return
+        if not self._saved_all():
+            return
+        if self.config.continuous:
+            self._become(Activity.IDLE)
+        elif not self._asked:
+            self._finish(1000, "", None)
+
+    def _saved_all(self) -> bool:
+        """Whether all checkpoints are saved; starts to save those that are not."""
+        if not (self.pushers or self.pullers):
+            return True
+        for checkpointer in self.checkpointers.values():
+            checkpointer.save(self._now)
+        return not any(c.is_saving or c.is_dirty for c in self.checkpointers.values())
+
+    def _become(self, activity: Activity) -> None:
+        if activity is not self._activity:
+            self._activity = activity
+            self._events.append(ActivityChanged(activity=activity))
+
+    def _finish(self, code: int, reason: str, error: SetteeError | None) -> None:
+        if self._finished:
+            return
+        self._finished = True
+        self._activity = Activity.STOPPED
+        self._events.append(Finished(close_code=code, close_reason=reason, error=error))

@@ -1,0 +1,99 @@
+"""The command line as a whole: help, usage errors, and its ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+
+from settee.cli import app as app_module
+
+COMMANDS = ["listen", "browse", "sync", "push", "pull", "ls", "cat", "put", "rm", "info", "demo"]
+
+
+def test_version(run):
+    assert run("--version") == (0, f"settee {metadata.version('settee')}\n", "")
+
+
+def test_the_help_names_every_command_and_the_exit_codes(run):
+    ran = run("--help")
+    assert ran.code == 0
+    for command in COMMANDS:
+        assert command in ran.out
+    assert "Exit codes" in ran.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_help_with_a_sentence_for_each_option(run, command):
+    ran = run(command, "--help")
+    assert ran.code == 0
+    assert "Usage" in ran.out
+    click_command = app_module.command().commands[command]
+    assert click_command.help, command
+    for parameter in click_command.params:
+        assert getattr(parameter, "help", None), f"{command} {parameter.name} has no help"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["nonsense"], ["ls"], ["ls", "van", "--nonsense"], ["listen", "van", "--port", "70000"]],
+)
+def test_wrong_usage_is_exit_code_2(run, arguments):
+    ran = run(*arguments)
+    assert ran.code == 2
+    assert ran.out == ""
+    assert "Traceback" not in ran.err
+
+
+def test_a_bug_is_one_sentence_unless_more_is_asked_for(run, monkeypatch):
+    def broken(*_, **__):
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr("settee.cli.documents.opened", broken)
+    ran = run("ls", "van")
+    assert ran.code == 1
+    assert ran.err.count("\n") == 1
+    assert "bug" in ran.err
+    assert "Traceback" in run("-v", "ls", "van").err
+
+
+def test_ctrl_c_is_exit_code_130_and_no_traceback(run, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("settee.cli.documents.opened", interrupted)
+    ran = run("ls", "van")
+    assert ran.code == 130
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes end otherwise on Windows")
+def test_a_reader_that_leaves_is_no_error(run, tmp_path):
+    run("put", "van", "a", "{}")
+    read, write = os.pipe()
+    os.close(read)
+    ended = subprocess.run(
+        [sys.executable, "-m", "settee", "ls", "van"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+        check=False,
+    )
+    os.close(write)
+    assert ended.stderr == b""
+
+
+def test_the_module_ends_with_the_exit_code(tmp_path):
+    ended = subprocess.run(
+        [sys.executable, "-m", "settee", "info", "nowhere"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert ended.returncode == 3
+    assert ended.stdout == ""
+    assert "nowhere" in ended.stderr

@@ -1,0 +1,129 @@
+"""What is shown, and that nobody's text can steer the terminal."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from settee.cli.render import (
+    SyncView,
+    bytes_text,
+    counts_text,
+    json_text,
+    line,
+    problem,
+    safe,
+    table,
+)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (9_949, "9.9 kB"),
+        (9_951, "10 kB"),
+        (290_459, "290 kB"),
+        (999_499, "999 kB"),
+        (999_500, "1.0 MB"),
+        (2_100_000_000, "2.1 GB"),
+        (5e15, "5000 TB"),
+    ],
+)
+def test_bytes_are_told_for_a_person(count, text):
+    assert bytes_text(count) == text
+
+
+def test_lines_and_problems_carry_no_control_characters(capsys):
+    line("id\x1b[31m\n\u202egnp")
+    problem("bad\r\x07")
+    said = capsys.readouterr()
+    assert said.out == "id\\x1b[31m\\x0a\\x202egnp\n"
+    assert said.err == "settee: bad\\x0d\\x07\n"
+
+
+@settings(max_examples=50)
+@given(st.text())
+def test_safe_text_is_printable_whatever_comes(text):
+    assert safe(text).isprintable()
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=50)
+@given(_json, st.booleans())
+def test_json_text_is_the_same_value_and_safe_to_print(value, pretty):
+    text = json_text(value, pretty=pretty)
+    assert json.loads(text) == value
+    assert text.replace("\n", "").isprintable()
+    assert pretty or "\n" not in text
+
+
+def test_json_text_keeps_letters_as_they_are():
+    assert json_text({"name": "Möhren 🥕"}) == '{"name":"Möhren 🥕"}'
+
+
+def test_a_table_in_a_pipe_is_never_cut(capsys):
+    long_id = "item::" + "x" * 300
+    table(["ID", "Size>"], [(long_id, "1.0 kB"), ("b", "12 B")])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == [long_id, "1.0", "kB"]
+    assert len({len(each.rstrip()) for each in lines}) == 1, "the right edge of sizes is one line"
+
+
+def test_a_table_takes_rich_s_markup_as_text(capsys):
+    table(["ID"], [("[red]apples[/red]",)])
+    assert "[red]apples[/red]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("documents", "total", "text"),
+    [
+        (0, 0, "0 documents · 0 B"),
+        (1, 1, "1 document · 0 B · 1/s"),
+        (1200, 5000, "1,200 of 5,000 documents · 0 B · 1,200/s"),
+    ],
+)
+def test_counts_are_told_in_words(documents, total, text):
+    assert counts_text(documents, total, 0, 1.0) == text
+
+
+def test_without_a_terminal_each_new_state_is_one_line(capsys):
+    with SyncView("wss://kitchen/inventory") as view:
+        for activity, reason in [
+            ("connecting", ""),
+            ("busy", ""),
+            ("busy", ""),
+            ("offline", "gone"),
+        ]:
+            view.show(
+                activity,
+                documents=1,
+                documents_total=2,
+                bytes_done=3,
+                elapsed_s=1.0,
+                reason=reason,
+            )
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.splitlines() == [
+        "wss://kitchen/inventory  connecting",
+        "wss://kitchen/inventory  busy",
+        "wss://kitchen/inventory  offline: gone",
+    ]
+
+
+def test_a_quiet_view_says_nothing(capsys):
+    with SyncView("wss://kitchen", quiet=True) as view:
+        view.show("busy", documents=1, documents_total=2, bytes_done=3, elapsed_s=1.0)
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,347 @@
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from settee.db.database import Database
+from settee.db.document import Document
+from settee.errors import (
+    ClosedError,
+    ConfigError,
+    ConflictError,
+    InvalidDocumentError,
+    InvalidNameError,
+    NotADatabaseError,
+    NotFoundError,
+    ReadOnlyError,
+    TransactionError,
+)
+from tests.db.conftest import Opener
+
+# --- opening and closing --------------------------------------------------------------------------
+
+
+def test_a_database_is_made_closed_and_found_again(tmp_path: Path) -> None:
+    with Database("app", directory=tmp_path) as db:
+        assert (db.name, db.path, db.durability) == ("app", tmp_path / "app.settee", "full")
+        assert not db.read_only
+        db.default_collection["a"] = {"n": 1}
+    with Database(tmp_path / "app.settee", create=False) as db:
+        assert db.default_collection["a"]["n"] == 1
+
+
+def test_without_create_there_must_be_one(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="create=True"):
+        Database("app", directory=tmp_path, create=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_durability_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="durability"):
+        Database("app", directory=tmp_path, durability="some")  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_something_else_in_its_place_is_left_alone(tmp_path: Path) -> None:
+    place = tmp_path / "app.settee"
+    place.mkdir()
+    (place / "db.sqlite3").write_bytes(b"my diary, not a database")
+    with pytest.raises(NotADatabaseError):
+        Database("app", directory=tmp_path)
+    assert (place / "db.sqlite3").read_bytes() == b"my diary, not a database"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_place_that_cannot_be_written_opens_for_reading(tmp_path: Path) -> None:
+    with Database("app", directory=tmp_path) as db:
+        db.default_collection["a"] = {"n": 1}
+    db.path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    try:
+        with Database("app", directory=tmp_path) as db:
+            assert db.read_only
+            assert db.default_collection["a"]["n"] == 1
+            with pytest.raises(ReadOnlyError):
+                db.default_collection["a"] = {"n": 2}
+    finally:
+        db.path.chmod(stat.S_IRWXU)
+
+
+def test_close_is_idempotent_and_everything_after_it_says_closed(db: Database) -> None:
+    db.close()
+    db.close()
+    assert "closed" in repr(db)
+    for call in (
+        lambda: db.collection("x"),
+        lambda: db.default_collection,
+        db.collections,
+        db.scopes,
+        db.transaction,
+        db.changes,
+        lambda: db.on_change(print),
+        lambda: db.delete_collection("x"),
+        lambda: "x" in db,
+        lambda: db.replicate("wss://x/y"),
+        lambda: db._on_close(print),
+    ):
+        with pytest.raises(ClosedError):
+            call()
+    db._poll()
+
+
+def test_close_stops_what_registered_last_first_and_goes_on_after_a_failure(
+    db: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    order: list[str] = []
+
+    def broken() -> None:
+        order.append("broken")
+        raise RuntimeError("no")
+
+    db._on_close(lambda: order.append("first"))
+    db._on_close(broken)
+    unregister = db._on_close(lambda: order.append("never"))
+    db._on_close(lambda: order.append("last"))
+    unregister()
+    unregister()
+    db.close()
+    assert order == ["last", "broken", "first"]
+    assert "closing goes on" in caplog.text
+
+
+def test_close_waits_for_what_was_begun(tmp_path: Path) -> None:
+    db = Database("app", directory=tmp_path)
+    threads = [
+        threading.Thread(target=db.default_collection.put, args=(f"{n}", {"n": n}))
+        for n in range(8)
+    ]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    db.close()
+    with Database("app", directory=tmp_path) as db:
+        assert len(db.default_collection) == 8
+
+
+def test_a_database_that_was_not_closed_warns(tmp_path: Path) -> None:
+    db = Database("app", directory=tmp_path)
+    with pytest.warns(ResourceWarning, match="was not closed"):
+        db.__del__()
+    db.close()
+    db.__del__()  # No second warning: warnings are errors here.
+
+
+def test_a_failed_opening_leaves_nothing_to_warn_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("no")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Database, "_expiry_set", broken)
+        with pytest.raises(RuntimeError, match="no"):
+            Database("app", directory=tmp_path)
+    Database.delete("app", tmp_path)
+
+
+# --- collections ----------------------------------------------------------------------------------
+
+
+def test_collections_are_made_listed_and_deleted(db: Database) -> None:
+    assert [each.full_name for each in db.collections()] == ["_default._default"]
+    assert db.default_collection is db.collection("_default")
+    with pytest.raises(NotFoundError, match="create=True"):
+        db.collection("shop.items")
+    items = db.collection("shop.items", create=True)
+    assert db.collection("shop.items", create=True) is items is db.collection("shop.items")
+    db.collection("plain", create=True)
+    assert [each.full_name for each in db.collections()] == [
+        "_default._default",
+        "shop.items",
+        "_default.plain",
+    ]
+    assert db.scopes() == ["_default", "shop"]
+    assert "shop.items" in db
+    assert "shop.none" not in db
+    assert 5 not in db
+    items["a"] = {}
+    db.delete_collection("shop.items")
+    assert "shop.items" not in db
+    assert db.scopes() == ["_default"]
+    again = db.collection("shop.items", create=True)
+    assert again is not items
+    assert len(again) == 0
+    with pytest.raises(NotFoundError):
+        db.delete_collection("none")
+    with pytest.raises(InvalidNameError, match="default"):
+        db.delete_collection("_default")
+
+
+@pytest.mark.parametrize("name", ["", "_x", "a.", ".a", "a.b.c", "a b", "%a", "x" * 252, "é"])
+def test_a_collection_name_that_cannot_be_is_refused(db: Database, name: str) -> None:
+    with pytest.raises(InvalidNameError):
+        db.collection(name, create=True)
+
+
+# --- transactions ---------------------------------------------------------------------------------
+
+
+def test_a_transaction_reads_its_own_writes_and_commits_all(db: Database) -> None:
+    items = db.default_collection
+    with db.transaction():
+        items["a"] = {"n": 1}
+        assert items["a"]["n"] == 1
+        items["a"] = {"n": 2}
+        assert len(items) == 1
+        assert list(items) == ["a"]
+        document = items["a"]
+        document["n"] = 3
+        items.save(document, "fail")
+        assert items.save_many([("b", {}), ("c", {})]) == 2
+        del items["b"]
+    assert items["a"]["n"] == 3
+    assert list(items) == ["a", "c"]
+
+
+def test_an_exception_undoes_all_of_a_transaction(db: Database) -> None:
+    items = db.default_collection
+    items["a"] = {"n": 1}
+    with pytest.raises(RuntimeError, match="mine"), db.transaction():
+        items["a"] = {"n": 2}
+        items["b"] = {}
+        raise RuntimeError("mine")
+    assert items["a"]["n"] == 1
+    assert list(items) == ["a"]
+
+
+def test_rollback_leaves_the_block_without_an_error(db: Database) -> None:
+    items = db.default_collection
+    with db.transaction() as transaction:
+        items["a"] = {}
+        transaction.rollback()
+        raise AssertionError("not reached")
+    assert len(items) == 0
+    items["b"] = {}
+
+
+def test_a_caught_failure_inside_undoes_only_itself(db: Database) -> None:
+    items = db.default_collection
+    items["c"] = {}
+    stale = items["c"]
+    items["c"] = {"n": 1}
+    with db.transaction():
+        items["a"] = {}
+        for bad in (
+            lambda: items.save(stale, "fail"),
+            lambda: items.put("x", {"n": float("nan")}),
+            lambda: items.purge("none"),
+        ):
+            with pytest.raises((ConflictError, InvalidDocumentError, NotFoundError)):
+                bad()
+        items["b"] = {}
+    assert list(items) == ["a", "b", "c"]
+
+
+def test_what_would_wait_for_itself_is_refused_inside(db: Database) -> None:
+    with db.transaction():
+        for call in (
+            lambda: db.transaction().__enter__(),
+            db.close,
+            lambda: db.replicate("wss://x/y"),
+        ):
+            with pytest.raises(TransactionError):
+                call()
+    db.default_collection["a"] = {}
+
+
+def test_callbacks_are_told_once_and_after_the_commit(db: Database) -> None:
+    items = db.default_collection
+    told: list[tuple[str, ...]] = []
+    items.on_change(lambda change: told.append(change.document_ids))
+    with db.transaction():
+        items["a"] = {}
+        items["b"] = {}
+        assert told == []
+    assert told == [("a", "b")]
+    with db.transaction() as transaction:
+        items["c"] = {}
+        transaction.rollback()
+    assert told == [("a", "b")]
+
+
+def test_another_threads_writes_wait_and_its_reads_do_not_see(threaded: Database) -> None:
+    items = threaded.default_collection
+    items["a"] = {"n": 1}
+    seen: list[Any] = []
+    inside, read = threading.Event(), threading.Event()
+
+    def other() -> None:
+        inside.wait()
+        seen.append(items["a"]["n"])
+        read.set()
+        document = items["a"]
+        document["other"] = True
+        items.save(document)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    with threaded.transaction():
+        items["a"] = {"n": 2}
+        inside.set()
+        assert read.wait(10)
+        items["b"] = {}
+    thread.join()
+    assert seen == [1]
+    assert items["a"].get("other") is True
+    assert "b" in items
+
+
+# --- replication ----------------------------------------------------------------------------------
+
+
+def test_replicate_asks_the_room_above(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    class Above:
+        def replicate(self, db: Database, target: Any, **options: Any) -> Any:
+            asked.append((db, target, options))
+            return "result"
+
+    monkeypatch.setattr(Database, "_replication", Above())
+    assert db.replicate("wss://h/d", continuous=False) == "result"
+    assert asked == [(db, "wss://h/d", {"continuous": False})]
+
+
+# --- two that share a directory -------------------------------------------------------------------
+
+
+def test_two_handles_on_one_database_see_each_other(open_inline: Opener) -> None:
+    one, two = open_inline("app"), open_inline("app")
+    one.default_collection["a"] = {"n": 1}
+    assert two.default_collection["a"]["n"] == 1
+    stale = one.default_collection["a"]
+    two.default_collection["a"] = {"n": 2}
+    with pytest.raises(ConflictError):
+        one.default_collection.save(stale, "fail")
+    one.collection("x.y", create=True)
+    assert [each.full_name for each in two.collections()][-1] == "x.y"
+
+
+def test_a_collection_made_anew_by_another_handle_is_found(open_inline: Opener) -> None:
+    one, two = open_inline("app"), open_inline("app")
+    one.collection("x", create=True)["a"] = {}
+    old = two.collection("x")
+    one.delete_collection("x")
+    with pytest.raises(NotFoundError, match="deleted"):
+        old["a"]
+    one.collection("x", create=True)["b"] = {}
+    new = next(each for each in two.collections() if each.name == "x")
+    assert list(new) == ["b"]
+    assert two.collection("x") is new
+    with pytest.raises(ClosedError):
+        old.save(Document("c"))

@@ -1,0 +1,200 @@
+"""One way to everything that a developer does: ``python3 tools/run.py test`` (or ``make test``).
+
+    demo      install settee into .venv if needed, then run ``settee demo``
+    test      install it with its test tools, then run the tests that take under a second each
+    check     everything that has to pass before a commit goes in: bash .ci/run
+    interop   the tests against real Couchbase Lite peers
+    night     every test there is, with fresh random seeds for the property tests
+
+What follows the word is handed on, such as ``test tests/doc -k blob``. Needs Python 3.11 or newer
+with venv and, the first time, a package index; nothing else. A `.venv` that fits is used as it is:
+it is made anew when Python's version changes, and installed into again when pyproject.toml does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+PYTHON_MIN = (3, 11)
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+STAMP = VENV / "settee-stamp.json"
+WINDOWS = os.name == "nt"
+COMMANDS = ("demo", "test", "check", "interop", "night")
+
+
+def venv_program(name: str) -> Path:
+    """Return where a program of the virtual environment lies."""
+    return VENV / "Scripts" / (name + ".exe") if WINDOWS else VENV / "bin" / name
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; return its exit code (2 for a wrong word, 3 if nothing can be installed)."""
+    if len(arguments) < 1 or arguments[0] not in COMMANDS:
+        print(__doc__, file=sys.stderr)
+        return 2
+    if sys.version_info < PYTHON_MIN:
+        return with_newer_python(arguments)
+    command, rest = arguments[0], arguments[1:]
+    if command == "check":
+        return check(rest)
+    try:
+        prepare("" if command == "demo" else "test")
+    except CannotPrepareError as exc:
+        print("settee: " + str(exc), file=sys.stderr)
+        return 3
+    os.environ.pop("PYTHONHOME", None)
+    python = str(venv_program("python"))
+    if command == "demo":
+        return hand_over([python, "-m", "settee", "demo", *rest])
+    pytest = [python, "-m", "pytest", "-q"]
+    if command == "test":
+        return hand_over([*pytest, "-m", "not slow", *rest])
+    if command == "interop":
+        return interop(pytest, rest)
+    os.environ["SETTEE_HYPOTHESIS"] = "night"
+    return hand_over([*pytest, *rest])
+
+
+def with_newer_python(arguments: list[str]) -> int:
+    """This Python is too old: hand over to a newer one if the machine has it."""
+    for minor in range(14, PYTHON_MIN[1] - 1, -1):
+        newer = shutil.which("python3." + str(minor))
+        if newer and runs(newer):
+            return hand_over([newer, str(Path(__file__).resolve()), *arguments])
+    print(
+        "settee: Python {}.{} or newer is needed; this is {}.{} ({}) and no newer one is on the "
+        "PATH. Install one, or say which: make {} PYTHON=/path/to/python3.13".format(
+            *PYTHON_MIN, *sys.version_info[:2], sys.executable, arguments[0]
+        ),
+        file=sys.stderr,
+    )
+    return 3
+
+
+def runs(python: str) -> bool:
+    """Tell whether a Python found on the PATH works; version managers leave names that do not."""
+    tried = subprocess.run([python, "-c", "import venv"], capture_output=True, check=False)
+    return tried.returncode == 0
+
+
+def check(rest: list[str]) -> int:
+    """Run the whole check, which is a shell script so that it starts from nothing."""
+    bash = shutil.which("bash")
+    if bash is None:
+        print("settee: the check is a bash script, and there is no bash here", file=sys.stderr)
+        return 3
+    return hand_over([bash, str(ROOT / ".ci" / "run"), *rest])
+
+
+def interop(pytest: list[str], rest: list[str]) -> int:
+    """Run the tests that need Couchbase's own programs."""
+    if not (ROOT / "tests" / "interop").is_dir():
+        print("settee: this checkout has no tests/interop", file=sys.stderr)
+        return 2
+    return hand_over([*pytest, "tests/interop", *rest])
+
+
+def hand_over(command: list[str]) -> int:
+    """Run `command` from the project's folder, in place of this process where that is possible."""
+    os.chdir(ROOT)
+    sys.stdout.flush()
+    if not WINDOWS:
+        os.execv(command[0], command)
+    return subprocess.call(command)
+
+
+# --- the virtual environment ----------------------------------------------------------------------
+
+
+class CannotPrepareError(Exception):
+    """The environment can't be made; the message says what to do."""
+
+
+def prepare(extra: str) -> None:
+    """Make sure that .venv holds settee with `extra` ("" for none), as pyproject.toml says now."""
+    wanted = fingerprint()
+    installed = read_stamp()
+    if installed.get("fingerprint") == wanted and venv_program("python").exists():
+        extras = set(installed.get("extras", []))
+        if extra in extras or (extra == "" and extras):
+            return
+    else:
+        extras = set()
+    began = "Preparing .venv (this takes a while the first time) ..."
+    print(began, file=sys.stderr, flush=True)
+    if not usable_venv():
+        make_venv()
+    extras.add(extra)
+    install(sorted(extras))
+    STAMP.write_text(json.dumps({"fingerprint": wanted, "extras": sorted(extras)}) + "\n")
+
+
+def fingerprint() -> str:
+    """What the environment was made of: the project's declaration and Python's version."""
+    digest = hashlib.sha256((ROOT / "pyproject.toml").read_bytes())
+    digest.update(repr((sys.implementation.name, sys.version_info[:2], str(ROOT))).encode())
+    return digest.hexdigest()
+
+
+def read_stamp() -> dict[str, str]:
+    """Return what was installed last; nothing if that is not known."""
+    try:
+        stamp = json.loads(STAMP.read_text())
+    except (OSError, ValueError):
+        return {}
+    return stamp if isinstance(stamp, dict) else {}
+
+
+def usable_venv() -> bool:
+    """Tell whether .venv is there, whole, and of this version of Python."""
+    python = venv_program("python")
+    if not python.exists():
+        return False
+    asked = subprocess.run(
+        [str(python), "-c", "import pip, sys; print(*sys.version_info[:2])"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return asked.stdout.split() == [str(part) for part in sys.version_info[:2]]
+
+
+def make_venv() -> None:
+    """Make .venv anew."""
+    for module in ("venv", "ensurepip"):
+        if importlib.util.find_spec(module) is None:
+            raise CannotPrepareError(
+                "{} has no {} module, so .venv can't be made. On Debian and Ubuntu it is a package "
+                "of its own: apt install python{}.{}-venv".format(
+                    sys.executable, module, *sys.version_info[:2]
+                )
+            )
+    base = getattr(sys, "_base_executable", None) or sys.executable
+    made = subprocess.run([base, "-m", "venv", "--clear", str(VENV)], check=False)
+    if made.returncode != 0:
+        raise CannotPrepareError(f"Python could not make {VENV}; what it says stands above")
+
+
+def install(extras: list[str]) -> None:
+    """Install settee from this checkout, in editable form."""
+    named = ",".join(extra for extra in extras if extra)
+    target = str(ROOT) + (f"[{named}]" if named else "")
+    command = [str(venv_program("python")), "-m", "pip", "install", "--quiet"]
+    command += ["--disable-pip-version-check", "--editable", target]
+    if subprocess.run(command, check=False, stdout=sys.stderr).returncode != 0:
+        raise CannotPrepareError(
+            "pip could not install settee; what it says stands above. The first time it needs a "
+            "package index: is there a network?"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
