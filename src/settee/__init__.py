@@ -48,7 +48,30 @@ from settee.errors import SyncError as SyncError
 from settee.errors import TransactionError as TransactionError
 from settee.errors import UsageError as UsageError
 from settee.identity.identity import TLSIdentity as TLSIdentity
+from settee.identity.inspect import CertificateInfo as CertificateInfo
 from settee.identity.users import HashedUsers as HashedUsers
+from settee.peer import Activity as Activity
+from settee.peer import BasicAuthenticator as BasicAuthenticator
+from settee.peer import Browser as Browser
+from settee.peer import DocumentError as DocumentError
+from settee.peer import DocumentReplicated as DocumentReplicated
+from settee.peer import DocumentsReplicated as DocumentsReplicated
+from settee.peer import ListenerConnection as ListenerConnection
+from settee.peer import ListenerPasswordAuthenticator as ListenerPasswordAuthenticator
+from settee.peer import ListenerStatus as ListenerStatus
+from settee.peer import PeerFound as PeerFound
+from settee.peer import PeerGone as PeerGone
+from settee.peer import Progress as Progress
+from settee.peer import Refusal as Refusal
+from settee.peer import ReplicationResult as ReplicationResult
+from settee.peer import Replicator as Replicator
+from settee.peer import ReplicatorStatus as ReplicatorStatus
+from settee.peer import URLEndpointListener as URLEndpointListener
+from settee.peer import browse as browse
+from settee.peer import replicator as _replicator
+
+# `Database.replicate` is the one thing that the database needs of the room above it.
+Database._replication = _replicator
 
 __all__ = [
     # the database
@@ -62,7 +85,29 @@ __all__ = [
     "CollectionChange",
     "DocumentChange",
     "Subscription",
+    # replication
+    "Activity",
+    "BasicAuthenticator",
+    "DocumentError",
+    "DocumentReplicated",
+    "DocumentsReplicated",
+    "Progress",
+    "ReplicationResult",
+    "Replicator",
+    "ReplicatorStatus",
+    # listening
+    "ListenerConnection",
+    "ListenerPasswordAuthenticator",
+    "ListenerStatus",
+    "Refusal",
+    "URLEndpointListener",
+    # finding peers
+    "Browser",
+    "PeerFound",
+    "PeerGone",
+    "browse",
     # identity
+    "CertificateInfo",
     "HashedUsers",
     "TLSIdentity",
     # errors

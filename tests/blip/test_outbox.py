@@ -119,6 +119,13 @@ def test_frames_are_gathered_up_to_the_bytes_asked_for() -> None:
     assert box.frames(10_000) == []
 
 
+def test_gathered_frames_never_have_more_bytes_than_asked_for() -> None:
+    for bytes_max in range(1006, 3 * 1006 + 40):
+        box = outbox(*[reply(n, 1000) for n in range(1, 4)])
+        box.put_empty_replies([4, 5, 6])
+        assert sum(map(len, box.frames(bytes_max))) <= bytes_max
+
+
 def test_one_frame_comes_even_if_it_is_more_than_asked_for() -> None:
     box = outbox(reply(1, 1000), reply(2, 1000))
     assert order(box.frames(0)) == [(1, False)]
@@ -191,6 +198,15 @@ def test_an_ack_is_believed_only_as_far_as_it_can_be_true() -> None:
     assert not box.has_frames
     box.acknowledged(1, False, first + second)
     assert box.has_frames
+
+
+def test_an_ack_that_fell_does_not_make_the_window_smaller() -> None:
+    box = outbox(Outgoing(RPY, 1, bytes(1_000_000)))
+    first = sent_bytes(box.frames(ALL), 1)
+    box.acknowledged(1, False, first)
+    begun = sent_bytes(box.frames(1), 1)
+    box.acknowledged(1, False, 1)
+    assert begun + sent_bytes(box.frames(ALL), 1) >= UNACKED_BYTES_MAX
 
 
 def test_a_finished_message_ignores_acks() -> None:

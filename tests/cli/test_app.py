@@ -97,3 +97,16 @@ def test_the_module_ends_with_the_exit_code(tmp_path):
     assert ended.returncode == 3
     assert ended.stdout == ""
     assert "nowhere" in ended.stderr
+
+
+def test_a_pipe_that_is_not_utf_8_gets_utf_8(run, tmp_path):
+    run("put", "van", "möhren-→", '{"sign": "✓ 🥕"}')
+    ended = subprocess.run(
+        [sys.executable, "-m", "settee", "cat", "van", "möhren-→"],
+        capture_output=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert "✓ 🥕" in ended.stdout.decode("utf-8")

@@ -41,8 +41,8 @@ def test_a_missing_file_is_not_found_and_named():
 
 
 def test_an_os_error_names_its_file_and_reason():
-    code, sentence = explain(PermissionError(13, "Permission denied", "/root/x"))
-    assert (code, sentence) == (ExitCode.FAILED, "/root/x: Permission denied")
+    code, sentence = explain(PermissionError(13, "Permission denied", "/srv/x"))
+    assert (code, sentence) == (ExitCode.FAILED, "/srv/x: Permission denied")
 
 
 def test_ctrl_c_is_interrupted():

@@ -81,21 +81,42 @@ def test_a_table_in_a_pipe_is_never_cut(capsys):
     assert len({len(each.rstrip()) for each in lines}) == 1, "the right edge of sizes is one line"
 
 
+def test_a_narrow_terminal_cuts_the_last_column_and_no_number(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    table(["ID", "Sequence>", "Revision"], [("item::apples", 123_456_789, "3-" + "ab" * 30)])
+    row = capsys.readouterr().out.splitlines()[1]
+    assert "item::apples" in row
+    assert "123456789" in row
+    assert row.rstrip().endswith("…")
+    assert len(row) <= 50
+
+
 def test_a_table_takes_rich_s_markup_as_text(capsys):
     table(["ID"], [("[red]apples[/red]",)])
     assert "[red]apples[/red]" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("documents", "total", "text"),
+    ("documents", "total", "rate", "text"),
     [
-        (0, 0, "0 documents · 0 B"),
-        (1, 1, "1 document · 0 B · 1/s"),
-        (1200, 5000, "1,200 of 5,000 documents · 0 B · 1,200/s"),
+        (0, 0, 0.0, "0 documents · 5.0 kB"),
+        (1, 1, 1.0, "1 document · 5.0 kB · 1/s"),
+        (1200, 5000, 8000.4, "1,200 of 5,000 documents · 5.0 kB · 8,000/s"),
     ],
 )
-def test_counts_are_told_in_words(documents, total, text):
-    assert counts_text(documents, total, 0, 1.0) == text
+def test_counts_are_told_in_words(documents, total, rate, text):
+    assert counts_text(documents, total, 5000, rate) == text
+
+
+def test_the_rate_is_that_of_the_time_spent_busy():
+    view = SyncView("wss://kitchen")
+    told = {"documents_total": 0, "bytes_done": 0}
+    view.show("busy", documents=100, elapsed_s=10.0, **told)
+    assert view._rate(300, 12.0) == 100.0
+    view.show("idle", documents=300, elapsed_s=12.0, **told)
+    assert view._rate(300, 50.0) == 0.0
 
 
 def test_without_a_terminal_each_new_state_is_one_line(capsys):

@@ -136,6 +136,12 @@ def test_options_that_cannot_be_are_exit_code_2(run, arguments):
     assert "secret" not in ran.err
 
 
+def test_pulling_all_into_a_new_database_says_what_all_is(run, kitchen, secret):
+    login = _login(kitchen, secret)[:-2]
+    assert "--collection" in run("pull", "van", kitchen.url, *login).err
+    assert "--collection" not in run("pull", "van", kitchen.url, *login).err
+
+
 def test_push_makes_no_database(run, tmp_path):
     assert run("push", "nowhere", "wss://127.0.0.1:1/x").code == 3
     assert not (tmp_path / "nowhere.settee").exists()

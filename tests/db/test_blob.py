@@ -241,7 +241,8 @@ def test_equality_is_by_content_and_a_blob_has_no_hash(tmp_path: Path) -> None:
     assert Blob.from_bytes(b"a", "text/plain") == Blob.from_bytes(b"a", "image/png")
     assert Blob.from_bytes(b"a") != Blob.from_bytes(b"b")
     one, two = Blob.from_stream(io.BytesIO(b"a")), Blob.from_stream(io.BytesIO(b"a"))
-    assert one == one  # noqa: PLR0124
+    same = one
+    assert one == same
     assert one != two
     assert one != "a"
     with pytest.raises(TypeError):

@@ -33,12 +33,11 @@ def test_since_gives_the_past_first_and_then_the_present(items: Collection) -> N
         assert second.document_ids[-1] == "new"
         sequence = second.sequence
         assert sequence == PAGE_ROWS + 6 == items.last_sequence
-        again = changes._source
         items["newer"] = {}
         third = next(changes)
         assert "newer" in third.document_ids
         assert third.sequence == PAGE_ROWS + 7
-        assert not again.behind
+        assert not changes._source.behind
     with items.changes(since=sequence) as changes:
         assert next(changes).document_ids == ("newer",)
 

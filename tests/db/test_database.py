@@ -211,10 +211,15 @@ def test_a_transaction_reads_its_own_writes_and_commits_all(db: Database) -> Non
 def test_an_exception_undoes_all_of_a_transaction(db: Database) -> None:
     items = db.default_collection
     items["a"] = {"n": 1}
-    with pytest.raises(RuntimeError, match="mine"), db.transaction():
-        items["a"] = {"n": 2}
-        items["b"] = {}
-        raise RuntimeError("mine")
+
+    def fail_in_the_middle() -> None:
+        with db.transaction():
+            items["a"] = {"n": 2}
+            items["b"] = {}
+            raise RuntimeError("mine")
+
+    with pytest.raises(RuntimeError, match="mine"):
+        fail_in_the_middle()
     assert items["a"]["n"] == 1
     assert list(items) == ["a"]
 

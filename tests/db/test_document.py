@@ -76,7 +76,7 @@ def test_a_date_is_read_back_from_memory_and_from_disk(items: Collection) -> Non
     assert read.date("when") == moment
     assert read.date("null") is None
     assert read.date("missing") is None
-    with pytest.raises(InvalidDocumentError, match="^n: int is not a date"):
+    with pytest.raises(InvalidDocumentError, match=r"^n: int is not a date"):
         read.date("n")
 
 

@@ -102,7 +102,7 @@ def test_a_z_at_the_end_is_utc() -> None:
 
 @pytest.mark.parametrize("value", ["soon", 5, ["2026-01-01"], True])
 def test_what_is_no_date_is_an_error_naming_the_field(value: object) -> None:
-    with pytest.raises(InvalidDocumentError, match="^when: "):
+    with pytest.raises(InvalidDocumentError, match=r"^when: "):
         moment_of(value, "when")
 
 

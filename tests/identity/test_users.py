@@ -142,6 +142,14 @@ def test_a_megabyte_or_a_lone_surrogate_is_just_wrong() -> None:
     assert not users.check("\ud800", "password")
 
 
+@pytest.mark.parametrize("password", ["", "x" * (PASSWORD_BYTES_MAX + 1), "\ud800"])
+def test_what_is_hashed_in_place_of_an_impossible_password_opens_nothing(password: str) -> None:
+    users = HashedUsers()
+    users.add("bob", "x")
+    assert users.check("bob", "x")
+    assert not users.check("bob", password)
+
+
 # --- as a file ------------------------------------------------------------------------------------
 
 

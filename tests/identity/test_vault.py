@@ -256,6 +256,18 @@ def test_a_link_is_refused_even_to_a_good_file(tmp_path: Path) -> None:
 
 
 @posix_only
+def test_a_link_put_there_in_the_last_moment_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, link = tmp_path / "good.pem", tmp_path / "link.pem"
+    vault.publish(good, b"secret", "the key")
+    link.symlink_to(good)
+    monkeypatch.setattr(Path, "is_symlink", lambda self: False)
+    with pytest.raises(StoreError, match="symbolic link"):
+        vault.read(link, "the key")
+
+
+@posix_only
 def test_a_directory_or_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
     (tmp_path / "dir.pem").mkdir(mode=0o700)
     os.mkfifo(tmp_path / "pipe.pem", 0o600)

@@ -287,34 +287,68 @@ async def odd_server(
 ) -> AsyncIterator[Odd]:
     """A server that answers each request with fixed bytes, or plays a script."""
     odd = Odd(0, bytearray())
+    handling: set[asyncio.Task[Any]] = set()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             if not isinstance(script, bytes):
                 await script(reader, writer)
                 return
-            while until not in odd.received:
-                piece = await reader.read(65536)
-                if not piece:
-                    break
-                odd.received.extend(piece)
-            odd.received.clear() if until else None
+            request = bytearray()
+            while until not in request and (piece := await reader.read(65536)):
+                request += piece
+            odd.received += request
             writer.write(script)
             await writer.drain()
-        except OSError:
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-    server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=ssl)
+    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handling.add(asyncio.ensure_future(handle(reader, writer)))
+
+    server = await asyncio.start_server(begin, "127.0.0.1", 0, ssl=ssl)
     odd.port = server.sockets[0].getsockname()[1]
     try:
         yield odd
     finally:
+        for _ in range(20):  # What is on its way still arrives.
+            await asyncio.sleep(0)
         server.close()
         await server.wait_closed()
+        if handling:
+            _, late = await asyncio.wait(handling, timeout=1)
+            for task in late:
+                task.cancel()
+                await asyncio.wait({task})
+
+
+@contextlib.asynccontextmanager
+async def relay(port: int) -> AsyncIterator[Odd]:
+    """A wire tap: passes everything on to `port`, and keeps what the client sent."""
+
+    async def pump(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kept: bytearray | None
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while piece := await reader.read(65536):
+                if kept is not None:
+                    kept += piece
+                writer.write(piece)
+                await writer.drain()
+        writer.close()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(pump(reader, far_writer, tap.received), pump(far_reader, writer, None))
+        with contextlib.suppress(OSError):
+            await far_writer.wait_closed()
+
+    async with odd_server(script) as tap:
+        yield tap
 
 
 def free_port() -> int:

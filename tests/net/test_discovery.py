@@ -181,7 +181,7 @@ def test_no_event_comes_after_stop() -> None:
         browser._heard(zc, street.full_type, info.name, ServiceStateChange.Removed)
         browser._heard(zc, street.full_type, info.name, ServiceStateChange.Added)
         assert watcher.events.empty()
-        assert browser.peers == []
+        assert not browser._entries
 
     on_a_street(scenario)
 

@@ -210,7 +210,13 @@ def theirs(server: bool, pieces: list[bytes]) -> tuple[list[tuple[int, bytes]], 
                 parts = []
         else:
             messages.append((int(event.opcode), bytes(event.data)))
-    return messages, protocol.parser_exc is not None and not protocol.close_rcvd
+    # It refuses a CLOSE inside a fragmented message; RFC 6455, 5.4, allows control frames there.
+    closed_inside = protocol.close_rcvd is not None and protocol.parser_exc is not None
+    if closed_inside:
+        assert protocol.close_rcvd is not None
+        code, reason = protocol.close_rcvd.code, protocol.close_rcvd.reason
+        messages.append((OP_CLOSE, b"" if code == NO_CODE else close_payload(code, reason)))
+    return messages, protocol.parser_exc is not None and not closed_inside
 
 
 def ours(server: bool, pieces: list[bytes]) -> tuple[list[tuple[int, bytes]], bool]:

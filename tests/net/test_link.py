@@ -29,7 +29,17 @@ from settee.net.frames import (
 )
 from settee.net.link import CloseInfo, PeerInfo, SocketLink
 from settee.net.wire import ReadBuffer, Wire
-from tests.net.scene import PINNED, Ears, Run, dialled, door, plan, run_virtually, server_tls
+from tests.net.scene import (
+    PINNED,
+    Ears,
+    Run,
+    dialled,
+    door,
+    plan,
+    relay,
+    run_virtually,
+    server_tls,
+)
 
 KEY = b"\x05\x06\x07\x08"
 PEER = PeerInfo(address="10.0.0.7", port=4984)
@@ -661,5 +671,34 @@ def test_a_slow_reader_is_seen_by_the_sender_and_costs_bounded_memory(run: Run, 
             passive.link.resume()
             await active.until(lambda ears: ears.writable_count == 1)
             await passive.until(lambda ears: len(ears.frames) == sent)
+
+    run(play())
+
+
+def tls_records(wire: bytes) -> list[int]:
+    """The sizes of the application data records in what a client sent."""
+    sizes, at = [], 0
+    while at + 5 <= len(wire):
+        size = int.from_bytes(wire[at + 3 : at + 5], "big")
+        if wire[at] == 23:
+            sizes.append(size)
+        at += 5 + size
+    return sizes
+
+
+def test_a_burst_goes_out_in_as_few_tls_records_as_it_fits_in(run: Run) -> None:
+    async def play() -> None:
+        async with (
+            door(server_tls()) as listener,
+            relay(listener.port) as tap,
+            dialled(plan(tap.port, trust=PINNED)) as active,
+        ):
+            passive = await listener.link_of()
+            before = len(tls_records(bytes(tap.received)))
+            active.link.send([b"x" * 250] * 640)
+            await passive.until(lambda ears: len(ears.frames) == 640)
+            records = tls_records(bytes(tap.received))[before:]
+            assert sum(records) > 640 * 256
+            assert len(records) <= 640 * 256 // 16_384 + 3
 
     run(play())

@@ -228,6 +228,33 @@ def test_a_change_of_addresses_is_followed_and_told(
     run(scenario)
 
 
+def test_a_machine_that_stays_as_it_is_is_left_alone(
+    machine: list[InterfaceAddress], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multicast, "INTERFACES_POLL_S", 0.001)
+    made = sockets(monkeypatch)
+    listed, looks = multicast.interface_addresses, 0
+
+    def counted(*, loopback: bool = False) -> list[InterfaceAddress]:
+        nonlocal looks
+        looks += 1
+        return listed(loopback=loopback)
+
+    monkeypatch.setattr(multicast, "interface_addresses", counted)
+
+    async def scenario() -> None:
+        network = Network()
+        network.open()
+        await until(lambda: looks > 5)
+        assert made.updated == []
+        machine[:] = [TUNNEL6]
+        await until(lambda: looks > 15)
+        assert made.updated == [[7]]
+        await network.close()
+
+    run(scenario)
+
+
 def test_a_change_that_cannot_be_followed_is_warned_of_and_tried_again(
     machine: list[InterfaceAddress],
     monkeypatch: pytest.MonkeyPatch,

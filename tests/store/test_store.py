@@ -15,6 +15,7 @@ from settee.errors import (
     ConfigError,
     CorruptDatabaseError,
     DatabaseInUseError,
+    DiskFullError,
     InvalidDocumentError,
     ReadOnlyError,
     SetteeError,
@@ -321,6 +322,27 @@ def test_another_processs_lock_is_waited_for_and_then_named(
     with one.transaction(), pytest.raises(DatabaseInUseError, match="another process"):
         two.write(_save("a"))
     two.write(_save("a"))
+
+
+def test_a_quota_that_is_reached_is_a_full_disk_and_passes_by_itself(
+    open_store: Opener, workers: Workers
+) -> None:
+    resource = pytest.importorskip("resource")
+    store = open_store(workers=workers, durability="full")
+    store.write(_save("before"))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    large = b'{"x":"' + b"y" * 300_000 + b'"}'
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
+    try:
+        with pytest.raises(DiskFullError):
+            store.write(_save("large", large))
+        assert _ids(store) == ["before"]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    store.write(_save("large", large))
+    assert _ids(store) == ["before", "large"]
+    with store.reader() as reader:
+        assert reader.row("PRAGMA integrity_check") == ("ok",)
 
 
 def test_lost_identity_is_damage(open_store: Opener) -> None:

@@ -192,7 +192,9 @@ class Connection:
 
     # --- receiving --------------------------------------------------------------------------------
 
-    def receive(self, frames: Iterable[bytes | memoryview]) -> list[Request | Reply | ReplyPart]:
+    def receive(
+        self, frames: Iterable[bytes | bytearray | memoryview]
+    ) -> list[Request | Reply | ReplyPart]:
         """Take frames in the order in which they came; return what they complete.
 
         Raises PeerProtocolError (domain ``"WebSocket"``; code 1002, or 1009 for too much) if the

@@ -108,7 +108,7 @@ class Inbox:
         self._streams: dict[object, _IncomingStream] = {}
         """Token -> streamed reply, from its first frame to its last."""
 
-    def receive(self, frames: Iterable[bytes | memoryview]) -> _Events:
+    def receive(self, frames: Iterable[bytes | bytearray | memoryview]) -> _Events:
         """Take frames in their order and return what they complete; see `Connection.receive`."""
         if self._failed:
             raise violation("it did so before, and nothing after that can be read")

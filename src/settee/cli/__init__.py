@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import traceback
@@ -37,6 +38,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     from settee.cli.exits import ExitCode, explain
     from settee.cli.render import problem
 
+    _write_utf8()
     try:
         command()(args=None if arguments is None else list(arguments), prog_name="settee")
     except SystemExit as end:
@@ -50,6 +52,17 @@ def run(arguments: Sequence[str] | None = None) -> int:
         problem(sentence)
         return _finish(int(code))
     return _finish(int(ExitCode.DONE))
+
+
+def _write_utf8() -> None:
+    """Let no name or sign end a command: documents are UTF-8, some systems' pipes are not."""
+    for stream in (sys.stdout, sys.stderr):
+        encoding = (stream.encoding or "").lower().replace("-", "")
+        if encoding != "utf8" and isinstance(stream, io.TextIOWrapper):
+            if stream.isatty():
+                stream.reconfigure(errors="replace")
+            else:
+                stream.reconfigure(encoding="utf-8")
 
 
 def _finish(code: int) -> int:

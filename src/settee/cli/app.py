@@ -12,7 +12,7 @@ from typer.main import get_command
 
 from settee.cli import database, discovery, documents, listener, replication, scene
 from settee.cli.exits import EXIT_CODES_HELP
-from settee.cli.render import line
+from settee.cli.render import line, problem
 
 __all__ = ["app", "command", "is_verbose"]
 
@@ -40,6 +40,14 @@ _COMMANDS: tuple[tuple[str, Callable[..., Any], str], ...] = (
 )
 for _name, _function, _panel in _COMMANDS:
     app.command(_name, rich_help_panel=_panel)(_function)
+
+
+class _Sentences(logging.Handler):
+    """Shows errors in the log as sentences; warnings are what the commands say themselves."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        problem(record.getMessage())
+
 
 _verbosity = {"level": 0}
 
@@ -79,8 +87,9 @@ def _before_all(
     ] = 0,
 ) -> None:
     _verbosity["level"] = verbose
+    log = logging.getLogger("settee")
     if verbose:
-        logging.basicConfig(
-            level=logging.DEBUG if verbose > 1 else logging.INFO,
-            format="%(asctime)s %(levelname)-7s %(name)s %(message)s",
-        )
+        logging.basicConfig(format="%(asctime)s %(levelname)-7s %(name)s %(message)s")
+        log.setLevel(logging.DEBUG if verbose > 1 else logging.INFO)
+    elif not any(isinstance(handler, _Sentences) for handler in log.handlers):
+        log.addHandler(_Sentences(logging.ERROR))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from settee import Collection, Database
+from settee import Collection, Database, NotFoundError
 from settee.cli.render import bytes_text, line, notice, show_json, table
 
 __all__ = ["CollectionOption", "DatabaseArgument", "JsonOption", "collection_in", "info", "opened"]
@@ -36,7 +36,11 @@ def opened(name: str, *, create: bool = False) -> Iterator[Database]:
 
     Raises `NotFoundError` if it is missing and not to be made.
     """
-    is_new = create and not Database.exists(name)
+    is_new = not Database.exists(name)
+    if is_new and not create:
+        raise NotFoundError(
+            f"there is no database {name!r}; `settee put` or `settee pull` make one"
+        )
     with Database(name, create=create) as db:
         if is_new:
             notice(f"Made the database {db.name} ({db.path}).")

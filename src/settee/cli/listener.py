@@ -7,7 +7,6 @@ import datetime
 import hashlib
 import queue
 import sys
-import threading
 import warnings
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -17,7 +16,9 @@ import typer
 from settee import (
     Database,
     HashedUsers,
+    ListenerConnection,
     ListenerPasswordAuthenticator,
+    Refusal,
     TLSIdentity,
     URLEndpointListener,
 )
@@ -37,8 +38,8 @@ from settee.identity.vault import default_directory
 
 __all__ = ["listen"]
 
-_LOOK_S: Final = 0.25
-"""How often the connections are looked at, to show who came and went."""
+_WAKE_S: Final = 0.5
+"""So often a wait without end lets Ctrl-C in, on systems where a wait can't be interrupted."""
 
 UsersOption = Annotated[
     Path | None,
@@ -134,7 +135,7 @@ def listen(
         "allow_anonymous": anonymous,
         "allow_plaintext_passwords": plaintext_passwords,
     }
-    with opened(name, create=True) as db:
+    with ended_by_signals(), opened(name, create=True) as db:
         for each in collection or ():
             collection_in(db, each, create=True)
         kept = _KeptPort(db.path)
@@ -142,10 +143,10 @@ def listen(
         shown = _ListenerLog(listener, as_json=as_json)
         try:
             kept.write(listener.port)
-            shown.begin()
-            _wait_for_the_end(shown)
+            _show_until_the_end(shown)
         finally:
             listener.stop()
+            shown.look()
 
 
 def _authenticator(
@@ -230,10 +231,14 @@ class _ListenerLog:
         self._listener = listener
         self._as_json = as_json
         self._clock = SystemClock()
-        self._present: dict[Any, tuple[str, str]] = {}
-        self._refusals: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        # It calls from a thread of its own; what is said is said by one thread.
-        listener.on_refused(self._refusals.put)
+        self._present: dict[ListenerConnection, tuple[str, str]] = {}
+        self._news: queue.SimpleQueue[tuple[ListenerConnection, ...] | Refusal] = (
+            queue.SimpleQueue()
+        )
+        # It calls from a thread of its own; what is said is said by one thread. Who is there is
+        # read at once: a short visit is over when the other thread comes to it.
+        listener.on_refused(self._news.put)
+        listener.on_status(lambda _: self._news.put(listener.connections))
 
     def begin(self) -> None:
         """Show the addresses and the certificate."""
@@ -255,18 +260,24 @@ class _ListenerLog:
             line(f"Fingerprint   {fingerprint}")
         notice("Ctrl-C stops.")
 
-    def look(self) -> None:
-        """Say what has changed since the last look."""
-        while not self._refusals.empty():
-            refusal = self._refusals.get()
-            self._say("refused", "", refusal.address, refusal.reason)
-        present = {
-            each: (each.user or "", f"{each.address}") for each in self._listener.connections
-        }
+    def look(self, wait_s: float = 0.0) -> None:
+        """Say what has happened; wait so long for something to happen."""
+        with contextlib.suppress(queue.Empty):
+            news = self._news.get(timeout=wait_s) if wait_s else self._news.get_nowait()
+            while True:
+                if isinstance(news, Refusal):
+                    self._say("refused", "", news.address, news.reason)
+                else:
+                    self._compare(news)
+                news = self._news.get_nowait()
+
+    def _compare(self, connections: tuple[ListenerConnection, ...]) -> None:
+        present = {each: (each.user or "", each.address) for each in connections}
         for each in present.keys() - self._present.keys():
             self._say("connected", *present[each])
         for each in self._present.keys() - present.keys():
-            self._say("disconnected", *self._present[each])
+            sent, received = each.progress.pushed, each.progress.pulled
+            self._say("disconnected", *self._present[each], f"sent {sent:,}, received {received:,}")
         self._present = present
 
     def names(self) -> str:
@@ -275,26 +286,28 @@ class _ListenerLog:
             f"{user} ({address})" if user else address for user, address in self._present.values()
         )
 
-    def _say(self, event: str, user: str, address: str, reason: str = "") -> None:
+    def _say(self, event: str, user: str, address: str, more: str = "") -> None:
         if self._as_json:
-            told = {"event": event, "user": user, "address": address, "reason": reason}
+            told = {"event": event, "user": user, "address": address, "more": more}
             show_json({key: value for key, value in told.items() if value})
             return
         now = datetime.datetime.fromtimestamp(self._clock.wall_ns() / 1e9).astimezone()
         who = f"{user} from {address}" if user else address
-        line(f"{now:%H:%M:%S}  {event:<12}  {who}" + (f": {reason}" if reason else ""))
+        line(f"{now:%H:%M:%S}  {event:<12}  {who}" + (f": {more}" if more else ""))
 
 
-def _wait_for_the_end(shown: _ListenerLog) -> None:
+def _show_until_the_end(shown: _ListenerLog) -> None:
     """Show what happens until Ctrl-C or a request to terminate."""
-    never = threading.Event()
+    has_begun = False
     while True:
         try:
-            with ended_by_signals():
-                while True:
-                    shown.look()
-                    never.wait(_LOOK_S)
+            if not has_begun:
+                has_begun = True
+                shown.begin()
+            while True:
+                shown.look(_WAKE_S)
         except KeyboardInterrupt:
+            shown.look()
             if _may_stop(shown):
                 return
 

@@ -33,6 +33,11 @@ __all__ = [
     "table",
 ]
 
+_FIRST_WIDTH_MIN: Final = 32
+"""So much of a table's first column is always shown."""
+
+_LAST_WIDTH_MIN: Final = 8
+
 _UNITS: Final = ("kB", "MB", "GB", "TB")
 
 
@@ -98,24 +103,32 @@ def documents_text(count: int) -> str:
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows under headings. A column whose heading ends in ``>`` is set to the right.
 
-    On a terminal the first column is cut last; elsewhere nothing is cut, and there is no colour.
+    On a narrow terminal the last column is cut first, then a very long first one; elsewhere
+    nothing is cut, and there is no colour.
     """
     console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
     if not console.is_terminal:
         # A pipe has no width: lay it out as wide as it needs.
         console.width = 10_000
     shown = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for place, column in enumerate(columns):
+    cells = [[Text(safe(str(cell))) for cell in row] for row in rows]
+    widths = [
+        max([len(column.rstrip(">")), *(row[place].cell_len for row in cells)])
+        for place, column in enumerate(columns)
+    ]
+    widths[0] = min(widths[0], max(_FIRST_WIDTH_MIN, console.width - sum(widths[1:-1]) - 40))
+    left = console.width - sum(width + 2 for width in widths[:-1])
+    widths[-1] = min(widths[-1], max(_LAST_WIDTH_MIN, left))
+    for column, width in zip(columns, widths, strict=True):
         shown.add_column(
             column.rstrip(">"),
             justify="right" if column.endswith(">") else "left",
             no_wrap=True,
             overflow="ellipsis",
-            ratio=None,
-            min_width=12 if place == 0 else None,
+            width=width,
         )
-    for row in rows:
-        shown.add_row(*(Text(safe(str(cell))) for cell in row))
+    for row in cells:
+        shown.add_row(*row)
     console.print(shown)
 
 
@@ -129,21 +142,23 @@ class SyncView:
         self._title = safe(title)
         self._quiet = quiet
         self._shown = ("", "")
+        self._busy_since: tuple[int, float] | None = None
         self._progress: Progress | None = None
         self._task: TaskID | None = None
 
     def __enter__(self) -> SyncView:
         if not self._quiet and sys.stderr.isatty():
             self._progress = Progress(
-                SpinnerColumn(finished_text="✓"),
-                TextColumn("{task.description}", markup=False),
+                SpinnerColumn(),
+                TextColumn("{task.description:<10}", markup=False),
                 BarColumn(bar_width=16),
                 TextColumn("{task.fields[counts]}", markup=False),
                 console=Console(stderr=True, highlight=False),
                 transient=True,
             )
             self._progress.start()
-            self._task = self._progress.add_task(self._title, total=None, counts="")
+            self._progress.console.print(Text(self._title))
+            self._task = self._progress.add_task("", total=None, counts="")
         return self
 
     def __exit__(
@@ -169,30 +184,42 @@ class SyncView:
         """Show one status. `documents_total` may grow; `reason` says why it is offline."""
         if self._quiet:
             return
+        if activity != "busy":
+            self._busy_since = None
+        elif self._busy_since is None:
+            self._busy_since = (documents, elapsed_s)
         if self._progress is not None and self._task is not None:
             self._progress.update(
                 self._task,
-                description=f"{self._title}  {activity}",
+                description=activity,
                 completed=documents,
                 total=documents_total or None,
-                counts=counts_text(documents, documents_total, bytes_done, elapsed_s),
+                counts=counts_text(
+                    documents, documents_total, bytes_done, self._rate(documents, elapsed_s)
+                ),
             )
         state = (activity, safe(reason))
         if state != self._shown and (self._progress is None or reason):
             said = f"{activity}: {reason}" if reason else activity
             if self._progress is not None:
-                self._progress.console.print(Text(f"{self._title}  {safe(said)}"))
+                self._progress.console.print(Text(safe(said)))
             else:
                 notice(f"{self._title}  {said}")
         self._shown = state
 
+    def _rate(self, documents: int, elapsed_s: float) -> float:
+        """Return documents per second since it became busy; 0 while it is not."""
+        if self._busy_since is None:
+            return 0.0
+        documents_then, then_s = self._busy_since
+        passed_s = elapsed_s - then_s
+        return (documents - documents_then) / passed_s if passed_s > 0 else 0.0
 
-def counts_text(documents: int, total: int, bytes_done: int, elapsed_s: float) -> str:
-    """Return ``1,200 of 5,000 documents · 2.4 MB · 8,000/s``."""
+
+def counts_text(documents: int, total: int, bytes_done: int, rate: float) -> str:
+    """Return ``1,200 of 5,000 documents · 2.4 MB · 8,000/s``; without a rate if that is 0."""
     shown = documents_text(max(documents, total))
     if total > documents:
         shown = f"{documents:,} of {shown}"
     text = f"{shown} · {bytes_text(bytes_done)}"
-    if documents and elapsed_s > 0:
-        text += f" · {documents / elapsed_s:,.0f}/s"
-    return text
+    return f"{text} · {rate:,.0f}/s" if rate else text

@@ -183,6 +183,8 @@ def _run(
     clock = SystemClock()
     start_s = clock.monotonic()
     is_stopped = False
+    if "collections" not in options and not Database.exists(name):
+        notice("A new database has the default collection only; name others with --collection.")
     with opened(name, create=replicator_type != "push") as db:
         for collection in options.get("collections", ()):
             collection_in(db, collection, create=replicator_type != "push")
@@ -257,6 +259,8 @@ def _summarise(replicator: Replicator, elapsed_s: float, *, as_json: bool) -> No
                 ],
             }
         )
+        return
+    if status.error is not None and not (progress.pushed or progress.pulled):
         return
     line(
         f"Pushed {documents_text(progress.pushed)} ({bytes_text(progress.bytes_pushed)}), "

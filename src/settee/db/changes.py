@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from settee.db.observer import Batch, Observer
+from settee.errors import ClosedError
 from settee.limits import PAGE_ROWS
 from settee.store import feed
 
@@ -74,16 +75,20 @@ class ChangeSource(Generic[T]):
             wake()
 
     def next_page(self) -> T | None:
-        """Return the feed's next page; None, and no longer behind, at its end. Reads the disk."""
+        """Return the feed's next page, None if there is none; no longer behind after the last."""
         assert self._key is not None
-        if not self._closed:
+        try:
             with self._store.reader() as reader:
                 rows = feed.changes(reader, self._key, self._since, PAGE_ROWS).rows
-            if rows:
-                self._since = rows[-1].seq
-                return self._make(Batch(self._key, {row.doc_id: None for row in rows}, self._since))
-        self.behind = False
-        return None
+        except ClosedError:
+            if self._closed:
+                return None
+            raise
+        self.behind = len(rows) == PAGE_ROWS
+        if not rows:
+            return None
+        self._since = rows[-1].seq
+        return self._make(Batch(self._key, {row.doc_id: None for row in rows}, self._since))
 
     def take(self) -> T | None:
         """Return what has come since, or None, without waiting."""

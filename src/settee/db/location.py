@@ -44,9 +44,8 @@ def locate(
     is_path = not isinstance(name_or_path, str) or any(each in text for each in _SEPARATORS)
     if is_path and directory is not None:
         raise ConfigError("directory", f"can't be given together with a path, {text!r}")
+    name = check_database_name((Path(text).name if is_path else text).removesuffix(SUFFIX))
     path = Path(text) if is_path or directory is None else Path(directory, text)
-    name = path.name.removesuffix(SUFFIX)
-    check_database_name(name)
     return path.with_name(name + SUFFIX).absolute()
 
 

@@ -110,16 +110,18 @@ class Observer:
 
         Of the collection `key`, or of all if it is None. Raises ClosedError.
         """
+        with self._lock:
+            self._check_open()
+            if self._unregister is None:
+                self._unregister = self._store.on_commit(self._note)
+        self._store.poll_external()  # What others did before must not look as if it came after.
         keys = [row.key for row in self._store.collections()] if key is None else [key]
         with self._store.reader() as reader:
             start = {each: feed.last_seq(reader, each) for each in keys}
         listener = _Listener(key, start, tell)
         with self._lock:
-            if self._closed:
-                raise ClosedError("the database is closed; open it again to listen")
+            self._check_open()
             self._listeners = (*self._listeners, listener)
-            if self._unregister is None:
-                self._unregister = self._store.on_commit(self._note)
 
         def remove() -> None:
             with self._lock:
@@ -143,6 +145,10 @@ class Observer:
             worker = self._worker
         if worker is not None:
             worker.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("the database is closed; open it again to listen")
 
     def _stop_noting(self) -> None:
         self._told.clear()

@@ -261,14 +261,37 @@ def _as_file(data: bytes) -> Iterator[str]:
 _current: ContextVar[Handshake | None] = ContextVar("settee_handshake", default=None)
 
 
-class _KeepingContext(ssl.SSLContext):
-    """Notes where OpenSSL puts what it wants to send, for the handshake that runs now."""
+class _KeepingObject(ssl.SSLObject):
+    """Keeps what OpenSSL wants to say about a failed handshake, before the loop drops it."""
 
-    def wrap_bio(self, incoming: Any, outgoing: Any, *args: Any, **kwargs: Any) -> ssl.SSLObject:
-        handshake = _current.get()
-        if handshake is not None:
-            handshake.outgoing = outgoing
-        return super().wrap_bio(incoming, outgoing, *args, **kwargs)
+    handshake: Handshake | None = None
+    outgoing: ssl.MemoryBIO | None = None
+
+    def do_handshake(self) -> None:
+        """Go on with the handshake."""
+        try:
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError:
+            if self.handshake is not None and self.outgoing is not None:
+                self.handshake.alert = self.outgoing.read()
+            raise
+
+
+class _KeepingContext(ssl.SSLContext):
+    """Makes `_KeepingObject`s for the handshake that runs in this task."""
+
+    sslobject_class = _KeepingObject
+
+    def wrap_bio(
+        self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *args: Any, **kwargs: Any
+    ) -> ssl.SSLObject:
+        """Make the object that does one connection's TLS."""
+        made = super().wrap_bio(incoming, outgoing, *args, **kwargs)
+        if isinstance(made, _KeepingObject):
+            made.handshake, made.outgoing = _current.get(), outgoing
+        return made
 
 
 class Handshake:
@@ -279,7 +302,8 @@ class Handshake:
     """
 
     def __init__(self, sock: socket.socket) -> None:
-        self.outgoing: ssl.MemoryBIO | None = None
+        self.alert = b""
+        """What OpenSSL wanted to say when it failed."""
         try:
             self.twin: socket.socket | None = sock.dup()
             self.twin.setblocking(False)
@@ -304,7 +328,7 @@ async def say_refusal(handshake: Handshake, error: ssl.SSLError, within_s: float
     twin = handshake.twin
     if twin is None:
         return
-    alert = b"" if handshake.outgoing is None else handshake.outgoing.read()
+    alert = handshake.alert
     if error.reason == "HTTP_REQUEST":
         alert = refusal_bytes(
             426,

@@ -6,7 +6,6 @@ Passwords are never logged and never part of a `repr`.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable
 from typing import Final, Protocol, final, runtime_checkable
 
@@ -17,7 +16,6 @@ __all__ = [
     "Authenticator",
     "BasicAuthenticator",
     "ListenerPasswordAuthenticator",
-    "credentials_of",
 ]
 
 
@@ -77,18 +75,3 @@ class ListenerPasswordAuthenticator:
     def allows(self, user: str, password: str) -> bool:
         """Tell whether these credentials are good."""
         return bool(self._check(user, password))
-
-
-def credentials_of(authorization: str | None) -> tuple[str, str] | None:
-    """Read an `Authorization: Basic` header; None if there is none or it is malformed."""
-    if authorization is None:
-        return None
-    scheme, _, encoded = authorization.strip().partition(" ")
-    if scheme.lower() != "basic":
-        return None
-    try:
-        text = base64.b64decode(encoded.strip().encode("ascii"), validate=True).decode("utf-8")
-    except (binascii.Error, ValueError):
-        return None
-    user, colon, password = text.partition(":")
-    return (user, password) if colon else None

@@ -11,23 +11,30 @@ from settee.errors import ClosedError
 from settee.net.discovery import SERVICE_TYPE, PeerEvent, PeerFound, PeerGone
 from settee.net.discovery import Browser as Finder
 from settee.net.multicast import Network
+from settee.peer.listener import URLEndpointListener
 from settee.peer.runtime import Runtime
 
 __all__ = ["Browser", "PeerEvent", "PeerFound", "PeerGone", "browse"]
 
 
-def browse(service_type: str = SERVICE_TYPE, *, interfaces: Sequence[str] | None = None) -> Browser:
+def browse(
+    service_type: str = SERVICE_TYPE,
+    *,
+    interfaces: Sequence[str] | None = None,
+    own: Sequence[URLEndpointListener] = (),
+) -> Browser:
     """Look for listeners on the local network; use the result in a ``with``.
 
     Args:
         service_type: DNS-SD type to look for.
         interfaces: Addresses of the interfaces to look on, such as ``["127.0.0.1"]``; None means
             all but loopback, or loopback where there is nothing else.
+        own: Listeners of this program, which are left out.
 
     Raises:
         ConfigError: The service type can't be one.
     """
-    return Browser(service_type, interfaces=interfaces)
+    return Browser(service_type, interfaces=interfaces, own=own)
 
 
 @final
@@ -38,13 +45,18 @@ class Browser:
     """
 
     def __init__(
-        self, service_type: str = SERVICE_TYPE, *, interfaces: Sequence[str] | None = None
+        self,
+        service_type: str = SERVICE_TYPE,
+        *,
+        interfaces: Sequence[str] | None = None,
+        own: Sequence[URLEndpointListener] = (),
     ) -> None:
         self._events: Final[SimpleQueue[PeerEvent | None]] = SimpleQueue()
         self._listeners: list[Callable[[PeerEvent], object]] = []
         self._runtime: Final = Runtime(SystemClock(), ThreadWorkers())
         self._network: Final = Network(interfaces)
         self._service_type: Final = service_type
+        self._own: Final = tuple(own)
         self._finder: Finder | None = None
         self._closed = False
 
@@ -56,13 +68,18 @@ class Browser:
         self.close()
 
     async def _start(self) -> None:
-        self._finder = Finder(self._network, self._heard, service_type=self._service_type)
+        self._finder = Finder(
+            self._network, self._heard, is_own=self._is_own, service_type=self._service_type
+        )
         self._finder.start()
 
     async def _stop(self) -> None:
         if self._finder is not None:
             await self._finder.stop()
         await self._network.close()
+
+    def _is_own(self, host: str) -> bool:
+        return any(listener._peer.discovery_host == host for listener in self._own)
 
     def _heard(self, event: PeerEvent) -> None:
         self._events.put(event)

@@ -143,6 +143,11 @@ class PassivePeer:
         return 0 if self._acceptor is None else self._acceptor.port
 
     @property
+    def discovery_host(self) -> str | None:
+        """The host name that its announcement gives, by which a browser knows it as its own."""
+        return None if self._advertiser is None else self._advertiser.host
+
+    @property
     def urls(self) -> list[str]:
         """Where active peers may dial, one for each address of this machine. From any thread."""
         if self._acceptor is None:
@@ -220,8 +225,7 @@ class PassivePeer:
         self._runtime.spawn(self._name_learnt(advertiser))
 
     async def _name_learnt(self, advertiser: Advertiser) -> None:
-        await advertiser.registered()
-        if advertiser is self._advertiser:
+        if await advertiser.registered() and advertiser is self._advertiser:
             self.advertised_name = advertiser.name
             self.problem = None
 

@@ -113,7 +113,8 @@ def apply(
 
     A name that is there already never gets another body. The same document may occur more than
     once; its revisions are taken in order. `remote`: who has these revisions (gets marks).
-    `policy`: what becomes of a conflict. A root over a tombstone is taken under either.
+    `policy`: what becomes of a conflict; where conflicts are refused, a revision without ancestors
+    is taken over a tombstone all the same (wire protocol 3.6).
     """
     batch = _Batch(writer, key, remote, policy)
     batch.current = current_rows(writer, key, {item.doc_id for item in revisions})
@@ -149,7 +150,8 @@ class _Batch:
         """Decide about each revision. New documents without ancestors take the short way."""
         current, written, marks, changed = self.current, self.written, self.marks, self.changed
         key, remote = self.key, self.remote
-        acceptable, version_text_of = revision.is_acceptable, revision.version_text_of
+        acceptable, is_filler = revision.is_acceptable, revision.is_filler
+        version_text_of = revision.version_text_of
         answers: list[Applied] = []
         newest = 0
         for item in revisions:
@@ -158,8 +160,9 @@ class _Batch:
             if known is None and not history and acceptable(tid):
                 # What conflict.adopt(None, …) says of a revision that is all we know.
                 text = version_text_of(tid)
-                if not vector or vector == text:
-                    if not text.endswith(_RTE_END):
+                native = text.endswith(_RTE_END)
+                if (not vector or vector == text) and not (native and is_filler(tid)):
+                    if not native:
                         time = int(text[: text.index("@")], 16)
                         if time > newest:
                             if time > self.time_max:
@@ -230,11 +233,9 @@ class _Batch:
         if relation is not Relation.NEWER:
             assert known is not None
             assert state is not None
-            # Wire protocol 3.6 takes a new root over a tombstone.
-            reborn = state.deleted and not history
             if self.policy is ConflictPolicy.RESOLVE:
                 return self._resolve(item, known, state, history, told)
-            if not reborn:
+            if history or not state.deleted:  # Else a new root over a tombstone.
                 self._mark(known[0], item.tid)
                 return Applied(Outcome.REFUSED, known[2], known[4])
         adopted = conflict.adopt(state, item.tid, history, told, item.deleted)

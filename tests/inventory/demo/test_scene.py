@@ -8,7 +8,6 @@ import pytest
 from rich.console import Console
 
 from settee import Database
-from settee_inventory.data import seed
 from settee_inventory.demo import run
 from settee_inventory.demo.device import snapshot
 from settee_inventory.demo.scene import compare
@@ -41,32 +40,6 @@ def test_what_is_missing_is_named_with_the_place():
     assert compare(_snapshots(Shop=("documents", "c/new", "1"))) == [
         "document c/new is missing at Kitchen and Van"
     ]
-
-
-def test_a_snapshot_sees_each_edit_of_a_document_and_each_blob(tmp_path):
-    with Database("van", directory=tmp_path) as db:
-        seed(db)
-        before = snapshot(db)
-        assert len(before["documents"]) == 43
-        assert len(before["blobs"]) == 42
-        items = db.collection("shop.items")
-        kale = items["item::kale"]
-        kale["quantity"] = 0
-        items.save(kale)
-        after = snapshot(db)
-        assert compare({"before": before, "after": after}) == [
-            "document shop.items/item::kale differs: before / after"
-        ]
-
-
-def test_two_databases_that_were_seeded_apart_have_equal_snapshots(tmp_path):
-    with (
-        Database("van", directory=tmp_path) as van,
-        Database("shop", directory=tmp_path) as shop,
-    ):
-        seed(van)
-        seed(shop)
-        assert snapshot(van) == snapshot(shop)
 
 
 def test_a_directory_in_use_is_refused(tmp_path, capsys):

@@ -1,0 +1,1 @@
+"""What each published figure is measured with."""
