@@ -89,6 +89,12 @@ CHANGES_ROWS_RECEIVED_MAX: Final = 1000
 CHANGES_UNANSWERED_MAX: Final = 5
 """`changes` or `proposeChanges` messages out at once."""
 
+SEQUENCE_BYTES_MAX: Final = 1024
+"""A sequence of a peer, as JSON text: it must fit into a property and a checkpoint."""
+
+DOCUMENT_IDS_SUBSCRIBED_MAX: Final = 100_000
+"""Document IDs in one `subChanges`: they are kept, and looked up with every page of the feed."""
+
 REVS_UNANSWERED_MAX: Final = 1000
 """`rev` messages out at once; a peer that takes fewer delays its `changes` replies."""
 
@@ -116,8 +122,14 @@ BLOB_CHUNK_BYTES: Final = 64 * 1024
 BLOBS_FETCHED_AT_ONCE_MAX: Final = 8
 """`getAttachment` requests out at once, per link."""
 
+BLOBS_SERVED_AT_ONCE_MAX: Final = 64
+"""Blobs being sent at once, per link; each has a buffer. Further requests wait for their turn."""
+
 CHECKPOINT_ID_BYTES_MAX: Final = 128
 CHECKPOINT_BODY_BYTES_MAX: Final = 64 * 1024
+CHECKPOINT_RANGES_MAX: Final = 1000
+"""Ranges of completed sequences written into a checkpoint: its body stays far below the limit."""
+
 CHECKPOINTS_PER_PEER_MAX: Final = 64
 """Collections that one session may name: each has a checkpoint."""
 

@@ -1,6 +1,7 @@
 """Logger names and the tag that tells sessions apart.
 
-One logger per room under ``settee``. settee sets no handler and no level. DEBUG shows ``>`` sent,
+One logger per room under ``settee``. settee sets no level, and no handler but the one that keeps
+a program without logging quiet. DEBUG shows ``>`` sent,
 ``<`` received and ``=`` state; INFO a session's start and end; WARNING what will be retried or a
 peer that misbehaved; ERROR lost data or a bug. Bodies, keys and passwords are logged at no level.
 """
@@ -12,6 +13,8 @@ from collections.abc import MutableMapping
 from typing import Any
 
 __all__ = ["peer_log", "printable", "room_log"]
+
+logging.getLogger("settee").addHandler(logging.NullHandler())
 
 
 def room_log(room: str) -> logging.Logger:

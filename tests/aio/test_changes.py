@@ -18,11 +18,12 @@ def test_changes_come_as_they_are_committed(play: Play) -> None:
             await items.put("a", {})
             assert await anext(changes) == CollectionChange(items, ("a",), 1)
             assert await anext(everything) == CollectionChange(items, ("a",), 1)
-            waiting = asyncio.create_task(anext(of_b))
+            waiting = [asyncio.create_task(anext(each)) for each in (of_b, changes)]
             await asyncio.sleep(0)
-            assert not waiting.done()
+            assert not any(each.done() for each in waiting)
             await items.put("b", {})
-            assert await waiting == DocumentChange(items, "b")
+            assert await waiting[0] == DocumentChange(items, "b")
+            assert await waiting[1] == CollectionChange(items, ("b",), 2)
 
     play(scene)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from settee import aio
+from settee import aio, peer
 from settee.db import blob, changes, collection, database
 
 PAIRS = [
@@ -17,6 +17,9 @@ PAIRS = [
     (collection.Collection, aio.Collection),
     (blob.Blob, aio.Blob),
     (changes.Changes, aio.Changes),
+    (peer.Replicator, aio.Replicator),
+    (peer.URLEndpointListener, aio.URLEndpointListener),
+    (peer.Browser, aio.Browser),
 ]
 NAMES = [
     pytest.param(blocking, skin, name, id=f"{blocking.__name__}.{name}")
@@ -62,6 +65,12 @@ def test_each_name_has_the_same_parameters_and_words(blocking: type, skin: type,
 
 def test_what_waits_in_one_skin_is_awaited_in_the_other() -> None:
     not_awaited = {
+        "disconnect",
+        "on_documents",
+        "on_event",
+        "on_refused",
+        "on_status",
+        "statuses",
         "changes",
         "document_changes",
         "on_change",

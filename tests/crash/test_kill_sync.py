@@ -78,7 +78,7 @@ def temporary_files(directory: Path) -> list[str]:
         str(path.relative_to(directory))
         for name in ("active", "passive")
         for path in (directory / f"{name}.settee").rglob("*")
-        if path.is_file() and ("tmp" in str(path.relative_to(directory)) or path.suffix == ".part")
+        if path.is_file() and "staging" in path.parts
     )
 
 

@@ -4,7 +4,7 @@ import threading
 
 from settee.db.collection import Collection
 from settee.db.database import Database
-from settee.db.observer import CollectionChange, DocumentChange
+from settee.db.observer import Batch, CollectionChange, DocumentChange
 from settee.limits import PAGE_ROWS
 from tests.db.conftest import Opener
 
@@ -52,6 +52,14 @@ def test_every_sequence_that_is_given_is_one_to_go_on_from(items: Collection) ->
             assert next(resumed).document_ids == (f"{n}",)
         next(live)
     live.close()
+
+
+def test_a_commit_that_is_told_late_does_not_take_the_sequence_back(items: Collection) -> None:
+    items.save_many([("a", {}), ("b", {})])
+    with items.changes(since=0) as changes:
+        assert next(changes).sequence == 2
+        changes._source._put(Batch(items._key, {"a": None}, 1))
+        assert next(changes) == CollectionChange(items, ("a",), 2)
 
 
 def test_a_database_gives_the_changes_of_all_collections(db: Database, items: Collection) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -164,6 +165,48 @@ def test_who_begins_to_listen_is_not_told_what_came_before(threaded: Database) -
         subscription.remove()
         last.remove()
         assert [each.document_ids for each in told] == [("end",)]
+
+
+class HeldWorker:
+    """Runs its jobs when told to: a callbacks worker that is late."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Callable[[], None]] = []
+
+    def submit(self, job: Callable[[], None]) -> None:
+        self.jobs.append(job)
+
+    def run(self) -> None:
+        while self.jobs:
+            self.jobs.pop(0)()
+
+    def close(self) -> None:
+        self.jobs.clear()
+
+    def is_current(self) -> bool:
+        return False
+
+
+def test_a_late_worker_tells_each_listener_its_own_part(
+    db: Database, items: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = HeldWorker()
+    monkeypatch.setattr(db._observer, "_make_worker", lambda: worker)
+    first: list[tuple[str, ...]] = []
+    second: list[tuple[str, ...]] = []
+    items.on_change(lambda change: first.append(change.document_ids))
+    items["before"] = {}
+    items.on_change(lambda change: second.append(change.document_ids))
+    items["after"] = {}
+    items["more"] = {}
+    assert first == []
+    worker.run()
+    assert second == [("after",), ("more",)]
+    assert first == [("before",), *second]
+    items["x"] = {}
+    items["y"] = {}
+    worker.run()
+    assert first[-1] == second[-1] == ("x", "y")
 
 
 def test_a_callback_may_close_the_database(threaded: Database) -> None:

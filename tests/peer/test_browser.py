@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from settee import Database, PeerFound, PeerGone, TLSIdentity, URLEndpointListener, browse
+from settee import (
+    ClosedError,
+    Database,
+    PeerFound,
+    PeerGone,
+    TLSIdentity,
+    URLEndpointListener,
+    browse,
+)
 
 LOOPBACK = ["127.0.0.1"]
 SERVICE = "_setteetest._tcp"
@@ -17,6 +25,13 @@ def test_a_closed_browser_has_no_more_events() -> None:
         assert isinstance(browser.peers, list)
     assert list(browser) == []
     assert browser.next(0) is None
+    browser.close()
+
+
+def test_a_browser_that_does_not_look_says_so() -> None:
+    browser = browse(interfaces=LOOPBACK)
+    with pytest.raises(ClosedError, match="with"):
+        browser.next(0)
     browser.close()
 
 

@@ -144,9 +144,11 @@ def test_closing_the_database_stops_its_listener(tmp_path: Path) -> None:
 def test_only_one_opener_of_a_database_syncs_at_a_time(tmp_path: Path) -> None:
     with Database("inventory", directory=tmp_path) as first:
         URLEndpointListener(first, allow_anonymous=True)
-        with Database("inventory", directory=tmp_path) as second:
-            with pytest.raises(DatabaseInUseError):
-                URLEndpointListener(second, allow_anonymous=True)
+        with (
+            Database("inventory", directory=tmp_path) as second,
+            pytest.raises(DatabaseInUseError),
+        ):
+            URLEndpointListener(second, allow_anonymous=True)
     with Database("inventory", directory=tmp_path) as third:
         URLEndpointListener(third, allow_anonymous=True)
 

@@ -11,6 +11,7 @@ import pytest
 from settee import (
     Activity,
     BasicAuthenticator,
+    CertificateError,
     ConfigError,
     Database,
     DocumentsReplicated,
@@ -168,3 +169,32 @@ def test_an_edit_arrives_at_the_other_peers_listener_by_itself(
         change = next(iter(changes))
         assert change.document_ids == ("apples",)
         assert kitchen.default_collection["apples"]["quantity"] == 9
+
+
+def test_a_self_signed_certificate_is_trusted_at_the_first_meeting_only(
+    kitchen: Database, van: Database
+) -> None:
+    options = {
+        "accept_only_self_signed": True,
+        "authenticator": BasicAuthenticator("bob", "password"),
+    }
+
+    def listener(port: int) -> URLEndpointListener:
+        return URLEndpointListener(
+            kitchen, host="127.0.0.1", port=port, allow_anonymous=True
+        )  # Each with a certificate of its own.
+
+    with listener(0) as first:
+        url, port = first.urls[0], first.port
+        with pytest.warns(UserWarning, match="pin"):
+            van.replicate(url, **options)
+        with pytest.warns(UserWarning, match="pin"):
+            van.replicate(url, **options)
+    with listener(port):
+        with (
+            pytest.warns(UserWarning, match="pin"),
+            pytest.raises(CertificateError, match="first meeting"),
+        ):
+            van.replicate(url, **options)
+        with pytest.warns(UserWarning, match="pin"):
+            van.replicate(url, trust_on_first_use=False, **options)

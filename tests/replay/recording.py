@@ -60,7 +60,8 @@ class Dialog:
     def __init__(self, connection: list[Recorded]) -> None:
         heads = [one for one in connection if one.kind == "http"]
         self.request_text: Final = str(heads[0].data)
-        self.status: Final = int(str(heads[1].data).split(" ", 2)[1])
+        self.answer_text: Final = str(heads[1].data)
+        self.status: Final = int(self.answer_text.split(" ", 2)[1])
         self.items: Final = _messages(connection)
         self.requests: Final = {
             (said.direction, said.number): said

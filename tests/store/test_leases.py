@@ -37,6 +37,28 @@ def test_a_lock_on_a_removed_file_locks_nothing_and_is_taken_anew(tmp_path: Path
     second.release()
 
 
+def test_a_file_removed_between_opening_and_locking_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "lock"
+    real, opened = os.open, []
+
+    def open_and_lose_the_first(name: Path, flags: int, mode: int) -> int:
+        fd = real(name, flags, mode)
+        if not opened:
+            path.unlink()
+        opened.append(fd)
+        return fd
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", open_and_lose_the_first)
+        lock = FileLock.try_acquire(path)
+    assert lock is not None
+    assert path.exists()
+    assert FileLock.try_acquire(path) is None
+    lock.release()
+
+
 def test_taking_and_removing_from_many_threads_never_gives_it_to_two(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     inside: list[int] = []

@@ -181,6 +181,25 @@ def test_parts_may_run_on_another_thread(open_store: Opener) -> None:
     assert _count(store) == 1
 
 
+def test_another_thread_on_its_behalf_neither_uses_it_nor_waits_for_it(
+    open_store: Opener,
+) -> None:
+    store = open_store(workers=ThreadWorkers())
+
+    async def main() -> None:
+        with store.transaction() as writer:
+            documents.save(writer, 1, [Edit("a", b"{}")])
+            assert await asyncio.to_thread(_count, store) == 0
+            with pytest.raises(TransactionError, match="never end"):
+                await asyncio.to_thread(store.write, _save("b"))
+            with pytest.raises(TransactionError, match="another thread"):
+                await asyncio.to_thread(store.transaction)
+
+    asyncio.run(main())
+    store.write(lambda w: None)
+    assert _count(store) == 2
+
+
 def test_without_threads_a_second_one_and_closing_raise_instead_of_hanging(
     open_store: Opener,
 ) -> None:

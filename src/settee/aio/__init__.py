@@ -9,10 +9,14 @@ database, never on the loop; use the iterators there.
 from __future__ import annotations
 
 from settee.aio.blob import Blob as Blob
+from settee.aio.browser import Browser as Browser
+from settee.aio.browser import browse as browse
 from settee.aio.changes import Changes as Changes
 from settee.aio.collection import Collection as Collection
 from settee.aio.database import Database as Database
 from settee.aio.database import Transaction as Transaction
+from settee.aio.listener import URLEndpointListener as URLEndpointListener
+from settee.aio.replicator import Replicator as Replicator
 from settee.db.document import Document as Document
 from settee.db.observer import CollectionChange as CollectionChange
 from settee.db.observer import DocumentChange as DocumentChange
@@ -20,12 +24,16 @@ from settee.db.observer import Subscription as Subscription
 
 __all__ = [
     "Blob",
+    "Browser",
     "Changes",
     "Collection",
     "CollectionChange",
     "Database",
     "Document",
     "DocumentChange",
+    "Replicator",
     "Subscription",
     "Transaction",
+    "URLEndpointListener",
+    "browse",
 ]

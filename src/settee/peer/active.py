@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
-from settee.errors import NotFoundError, SetteeError, SyncError
+from settee.errors import CertificateError, NotFoundError, SetteeError, SyncError
 from settee.ids import CollectionName
 from settee.limits import (
     ATTEMPTS_ONE_SHOT_MAX,
@@ -33,6 +33,7 @@ from settee.peer.status import DocumentError, ReplicatorStatus, Watched
 from settee.peer.target import Target
 from settee.peer.versions import SUBPROTOCOLS, USER_AGENT, is_settee
 from settee.store import Writer, checkpoints, marks
+from settee.store import trust as trusted
 from settee.sync.checkpoint import checkpoint_id
 from settee.sync.events import Activity, ActivityChanged, DocumentsReplicated, Progress
 from settee.sync.session import Session, SessionConfig
@@ -61,6 +62,8 @@ class ReplicatorOptions:
     collections: tuple[CollectionName, ...]
     authenticator: Authenticator | None = None
     trust: Trust
+    trust_on_first_use: bool = False
+    """Remember the certificate that the first success showed, and accept no other after it."""
     headers: tuple[tuple[str, str], ...] = ()
     heartbeat_s: float = HEARTBEAT_S
     max_attempts: int | None = None
@@ -200,9 +203,14 @@ class ActivePeer:
     async def _connect(self) -> tuple[Target, Link]:
         error: SetteeError | None = None
         for target in self._options.targets:
+            trust = self._trust_for(target)
             try:
-                return target, await self._dial(self._plan(target))
+                link = await self._dial(self._plan(target, trust))
+                await self._first_met(target, link)
+                return target, link
             except SyncError as exc:
+                if isinstance(exc, CertificateError) and trust is not self._options.trust:
+                    exc = _not_the_first(target, exc)
                 # The first reason that is not just a dead address is the one worth telling.
                 if error is None or (
                     isinstance(error, SyncError) and error.transient and not exc.transient
@@ -211,7 +219,24 @@ class ActivePeer:
         assert error is not None, "a replicator has at least one target"
         raise error
 
-    def _plan(self, target: Target) -> DialPlan:
+    def _trust_for(self, target: Target) -> Trust:
+        trust = self._options.trust
+        if not (self._options.trust_on_first_use and target.secure):
+            return trust
+        with self._store.reader() as reader:
+            met = trusted.remembered(reader, target.url)
+        return trust if met is None else Trust(pins=(met,))
+
+    async def _first_met(self, target: Target, link: Link) -> None:
+        der = link.peer.certificate_der
+        if not self._options.trust_on_first_use or der is None:
+            return
+        fingerprint = hashlib.sha256(der).digest()
+        await asyncio.wrap_future(
+            self._store.submit(lambda w: trusted.remember(w, target.url, fingerprint))
+        )
+
+    def _plan(self, target: Target, trust: Trust) -> DialPlan:
         options = self._options
         credentials = options.authenticator.headers() if options.authenticator else ()
         return DialPlan(
@@ -219,7 +244,7 @@ class ActivePeer:
             port=target.port,
             path=target.request_path,
             secure=target.secure,
-            trust=options.trust,
+            trust=trust,
             subprotocols=SUBPROTOCOLS,
             headers=(*credentials, *options.headers),
             user_agent=USER_AGENT,
@@ -333,6 +358,15 @@ class ActivePeer:
         status = self.status.value
         if status.activity is Activity.BUSY:
             self._tell(Activity.BUSY, status.error)
+
+
+def _not_the_first(target: Target, error: CertificateError) -> CertificateError:
+    return CertificateError(
+        f"the certificate at {target.url} is another one than at the first meeting: {error}. If "
+        "that is meant, pin it or start once with trust_on_first_use=False",
+        domain=error.domain,
+        code=error.code,
+    )
 
 
 def _remote_id(remote: str, writer: Writer) -> int:

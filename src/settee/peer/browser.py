@@ -106,6 +106,8 @@ class Browser:
         """Return the next event; None if there is none in time (seconds), or when closed."""
         if self._closed and self._events.empty():
             return None
+        if self._finder is None and not self._closed:
+            raise ClosedError("nothing is being looked for yet: use the browser in a with")
         try:
             return self._events.get(timeout=timeout)
         except Empty:

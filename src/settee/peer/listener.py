@@ -193,8 +193,7 @@ class URLEndpointListener:
             DatabaseInUseError: Another process replicates this database.
             ClosedError: The database is closed.
         """
-        if self._unregister is None:
-            self._unregister = self._db._on_close(self.stop)
+        self._register()
         self._runtime.wait(self._peer.start())
 
     def stop(self, *, final: bool = False) -> None:
@@ -203,11 +202,19 @@ class URLEndpointListener:
         Continuous replicators of the peers come back when it listens again; with `final` they are
         told to stop for good.
         """
+        self._forget()
+        if self.status.running:
+            self._runtime.wait(self._peer.stop(final=final))
+
+    def _register(self) -> None:
+        """Have the database stop this listener when it is closed."""
+        if self._unregister is None:
+            self._unregister = self._db._on_close(self.stop)
+
+    def _forget(self) -> None:
         if self._unregister is not None:
             self._unregister()
             self._unregister = None
-        if self.status.running:
-            self._runtime.wait(self._peer.stop(final=final))
 
     @property
     def urls(self) -> list[str]:

@@ -105,10 +105,12 @@ class ListenerStatus:
     """The state of a listener at one moment."""
 
     running: bool
-    connection_count: int
+    connections: tuple[ListenerConnection, ...] = ()
     """Active peers that are connected."""
-    active_connection_count: int
-    """Those of them that are busy."""
+    connection_count: int = 0
+    """How many they are."""
+    active_connection_count: int = 0
+    """How many of them are busy."""
 
 
 class PassivePeer:
@@ -121,10 +123,7 @@ class PassivePeer:
         self.advertised_name: str | None = None
         self.problem: str | None = None
         """What keeps the announcement away, if anything does."""
-        self.status: Final = Watched(
-            ListenerStatus(running=False, connection_count=0, active_connection_count=0),
-            runtime.callback,
-        )
+        self.status: Final = Watched(ListenerStatus(running=False), runtime.callback)
         self._db = db
         self._store = db._store
         self._options = options
@@ -368,6 +367,7 @@ class PassivePeer:
         connections = self.connections
         status = ListenerStatus(
             running=self._acceptor is not None,
+            connections=connections,
             connection_count=len(connections),
             active_connection_count=sum(c.activity is Activity.BUSY for c in connections),
         )

@@ -14,7 +14,7 @@ from settee.net.discovery import PeerFound
 from settee.net.tls import Trust
 from settee.peer.active import ActivePeer, ReplicatorOptions
 from settee.peer.attach import runtime_of
-from settee.peer.authenticators import Authenticator, BasicAuthenticator
+from settee.peer.authenticators import Authenticator
 from settee.peer.runtime import Runtime
 from settee.peer.status import (
     DocumentError,
@@ -62,6 +62,7 @@ def make_options(
     authenticator: Authenticator | None = None,
     pinned_server_certificate: bytes | str | None = None,
     accept_only_self_signed: bool = False,
+    trust_on_first_use: bool = True,
     trusted_roots: bytes | None = None,
     headers: Mapping[str, str] | None = None,
     heartbeat: float = HEARTBEAT_S,
@@ -89,10 +90,11 @@ def make_options(
     pins = () if pinned_server_certificate is None else (parse_pin(pinned_server_certificate),)
     if pins and not all(t.secure for t in targets):
         raise ConfigError("pinned_server_certificate", "a ws:// address has no certificate")
-    if accept_only_self_signed and not pins and isinstance(authenticator, BasicAuthenticator):
+    first_use = accept_only_self_signed and not pins and authenticator is not None
+    if first_use:
         warnings.warn(
-            "accept_only_self_signed sends the password to whoever answers; pin the certificate "
-            "(pinned_server_certificate=) outside development",
+            "accept_only_self_signed sends the password to whoever answers first; pin the "
+            "certificate (pinned_server_certificate=) outside development",
             stacklevel=4,
         )
     return ReplicatorOptions(
@@ -102,6 +104,7 @@ def make_options(
         collections=_names(db, collections),
         authenticator=authenticator,
         trust=Trust(pins=pins, self_signed_only=accept_only_self_signed, roots_pem=trusted_roots),
+        trust_on_first_use=first_use and trust_on_first_use,
         headers=_headers(headers or {}),
         heartbeat_s=heartbeat,
         max_attempts=max_attempts,
@@ -148,6 +151,8 @@ class Replicator:
             in hex. Checked before any credential is sent.
         accept_only_self_signed: Trust any self-signed certificate. For development: it does not
             tell one listener from another.
+        trust_on_first_use: With `accept_only_self_signed` and a password: remember the certificate
+            of the first success at this address, and accept no other there from then on.
         trusted_roots: PEM certificates of authorities to trust instead of the system's.
         headers: Further request headers.
         heartbeat: Seconds of silence after which the peer is pinged (60).
@@ -169,6 +174,7 @@ class Replicator:
         authenticator: Authenticator | None = None,
         pinned_server_certificate: bytes | str | None = None,
         accept_only_self_signed: bool = False,
+        trust_on_first_use: bool = True,
         trusted_roots: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         heartbeat: float = HEARTBEAT_S,
@@ -184,6 +190,7 @@ class Replicator:
             authenticator=authenticator,
             pinned_server_certificate=pinned_server_certificate,
             accept_only_self_signed=accept_only_self_signed,
+            trust_on_first_use=trust_on_first_use,
             trusted_roots=trusted_roots,
             headers=headers,
             heartbeat=heartbeat,
@@ -215,17 +222,24 @@ class Replicator:
             DatabaseInUseError: Another process replicates this database.
             ClosedError: The database is closed.
         """
-        if self._unregister is None:
-            self._unregister = self._db._on_close(self.stop)
+        self._register()
         self._runtime.wait(self._peer.start(reset=reset))
 
     def stop(self) -> None:
         """Stop, saving the checkpoint, and wait until stopped. It can be started again."""
+        self._forget()
+        if self.status.activity is not Activity.STOPPED:
+            self._runtime.wait(self._peer.stop())
+
+    def _register(self) -> None:
+        """Have the database stop this replicator when it is closed."""
+        if self._unregister is None:
+            self._unregister = self._db._on_close(self.stop)
+
+    def _forget(self) -> None:
         if self._unregister is not None:
             self._unregister()
             self._unregister = None
-        if self.status.activity is not Activity.STOPPED:
-            self._runtime.wait(self._peer.stop())
 
     @property
     def status(self) -> ReplicatorStatus:
@@ -259,22 +273,13 @@ class Replicator:
         return unlisten
 
     def wait_for(self, activity: Activity | str, timeout: float | None = None) -> bool:
-        """Wait until the activity is ``"idle"``, ``"stopped"`` …; false if not in time (seconds).
+        """Wait until it is ``"idle"``, ``"stopped"`` …; false if not in time (seconds).
 
         Raises the error of a replicator that stopped with one while waiting for something else.
         """
         wanted = Activity(activity)
-
-        def accepts(status: ReplicatorStatus) -> bool:
-            return status.activity is wanted or (
-                status.activity is Activity.STOPPED and status.error is not None
-            )
-
-        reached = self._peer.status.wait(accepts, timeout)
-        status = self.status
-        if reached and status.activity is not wanted and status.error is not None:
-            raise status.error
-        return reached
+        in_time = self._peer.status.wait(lambda status: reached(status, wanted), timeout)
+        return judged(self.status, wanted, in_time)
 
     @property
     def server_certificate(self) -> CertificateInfo | None:
@@ -286,6 +291,20 @@ class Replicator:
     def errors(self) -> tuple[DocumentError, ...]:
         """Documents that could not be replicated since `start`; the first 1,000."""
         return tuple(self._peer.errors)
+
+
+def reached(status: ReplicatorStatus, wanted: Activity) -> bool:
+    """Tell whether waiting for `wanted` is over: it is there, or an error keeps it away."""
+    return status.activity is wanted or (
+        status.activity is Activity.STOPPED and status.error is not None
+    )
+
+
+def judged(status: ReplicatorStatus, wanted: Activity, in_time: bool) -> bool:
+    """Return what `wait_for` returns, or raise the error that made the wait vain."""
+    if in_time and status.activity is not wanted and status.error is not None:
+        raise status.error
+    return in_time
 
 
 def result_of(peer: ActivePeer, elapsed_s: float) -> ReplicationResult:

@@ -80,7 +80,12 @@ class Watched(Generic[T]):
 
     def listen(self, listener: Callable[[T], object]) -> Callable[[], None]:
         """Call `listener` with each new value, on the callbacks worker; returns how to end it."""
+        return self.listen_from_now(listener)[1]
+
+    def listen_from_now(self, listener: Callable[[T], object]) -> tuple[T, Callable[[], None]]:
+        """As `listen`; returns the value now too, none between it and the first call missed."""
         with self._changed:
+            value = self._value
             self._listeners.append(listener)
 
         def unlisten() -> None:
@@ -88,7 +93,7 @@ class Watched(Generic[T]):
                 if listener in self._listeners:
                     self._listeners.remove(listener)
 
-        return unlisten
+        return value, unlisten
 
     def wait(self, accepts: Callable[[T], bool], timeout_s: float | None) -> bool:
         """Wait until `accepts(value)`; false if that did not happen in time."""

@@ -21,7 +21,7 @@ from settee.clock import Worker
 from settee.errors import ClosedError, SetteeError, StoreError, TransactionError
 from settee.limits import GROUP_COMMIT_JOBS_MAX
 from settee.logs import room_log
-from settee.store.transaction import Turnstile, current_transaction
+from settee.store.transaction import Turnstile, waits_on_itself
 from settee.store.writer import Commit, Writer
 
 __all__ = ["CommitFuture", "GroupCommit", "Job"]
@@ -58,7 +58,7 @@ class CommitFuture(Future[T]):
     def _check_can_come(self) -> None:
         if self.done():
             return
-        if current_transaction(self._store) is not None:
+        if waits_on_itself(self._store):
             raise TransactionError(
                 "waiting for a write inside one's own transaction would never end: "
                 "use the transaction's writer, or wait after it"

@@ -305,8 +305,8 @@ def write_documents(
 
     `stored`: the IDs that have a row already.
     """
-    # A stored document's real key would collide with itself before the collision of IDs is seen.
-    # Its new sequence is free: no document was first stored at it.
+    # A stored document's real key would collide with itself, and SQLite does not promise that the
+    # collision of IDs is seen first. Its new sequence is free: no document was first stored at it.
     placed = [row if row[1] not in stored else (row[2], *row[1:]) for row in rows]
     writer.write_rows(upsert_sql, key, placed)
 

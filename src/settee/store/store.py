@@ -53,7 +53,7 @@ from settee.store.connection import (
 from settee.store.leases import SyncLease
 from settee.store.place import BLOBS_FOLDER, DATABASE_FILE, LOG_FILE, is_writable, look_at
 from settee.store.reading import ReaderPool, ReadLease
-from settee.store.transaction import Transaction, Turnstile, current_transaction
+from settee.store.transaction import Transaction, Turnstile, current_transaction, waits_on_itself
 from settee.store.writer import Commit, Writer
 
 __all__ = ["Store"]
@@ -313,6 +313,8 @@ class Store:
         commits = self._writing()
         if current_transaction(self) is not None:
             raise TransactionError("a transaction is open already; its writes are part of it")
+        if waits_on_itself(self):
+            raise TransactionError("the transaction that this runs in belongs to another thread")
         if self._worker.is_current():
             raise TransactionError("a write job or commit listener is in a transaction already")
         assert self._writer is not None

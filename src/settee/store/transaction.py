@@ -25,7 +25,7 @@ from settee.limits import TRANSACTION_S_MAX, TRANSACTION_WARN_S
 from settee.logs import room_log
 from settee.store.writer import Commit, Writer
 
-__all__ = ["Transaction", "Turnstile", "current_transaction"]
+__all__ = ["Transaction", "Turnstile", "current_transaction", "waits_on_itself"]
 
 log = room_log("store")
 
@@ -170,9 +170,14 @@ class Transaction:
             self.rollback()
 
     @property
+    def is_open(self) -> bool:
+        """Whether it has begun and not ended."""
+        return self._open
+
+    @property
     def is_mine(self) -> bool:
-        """Whether the calling thread and task own it."""
-        return self._open and self._thread == threading.get_ident() and self in _ACTIVE.get()
+        """Whether it is open and the calling thread adopted it."""
+        return self._open and self._thread == threading.get_ident()
 
     @property
     def writer(self) -> Writer:
@@ -187,6 +192,15 @@ class Transaction:
         self._finished(commits)
         self._turnstile.release()
         self._ended()
+
+
+def waits_on_itself(store: object) -> bool:
+    """Tell whether the caller runs on behalf of the owner of an open transaction on `store`.
+
+    Also on another thread, if it was given a copy of the owner's context (``asyncio.to_thread``):
+    there it may not use the transaction, but waiting for its end would never end either.
+    """
+    return any(item.store is store and item.is_open for item in _ACTIVE.get())
 
 
 def current_transaction(store: object) -> Transaction | None:

@@ -60,9 +60,11 @@ def history_text(
     shown = names[:history_max] if cut is None else names[: min(cut + 1, history_max)]
     if not contiguous:
         return ",".join(shown)
-    if (cut is not None or not bases) and _descends_by_one(revision.tid, shown):
+    # A base below the last name that may be shown has to be shown all the same: see below.
+    reached = not bases or (cut is not None and cut < history_max)
+    if reached and _descends_by_one(revision.tid, shown):
         return ",".join(shown)
-    base = bases[0] if bases else None
+    base = bases[0] if cut is None and bases else names[cut] if cut is not None else None
     return ",".join(history_for(stored_state(revision), base, history_max))
 
 

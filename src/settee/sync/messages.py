@@ -28,7 +28,11 @@ from settee.errors import (
     SyncError,
 )
 from settee.ids import is_document_id
-from settee.limits import CHANGES_ROWS_RECEIVED_MAX, REVISION_ID_BYTES_MAX
+from settee.limits import (
+    CHANGES_ROWS_RECEIVED_MAX,
+    REVISION_ID_BYTES_MAX,
+    SEQUENCE_BYTES_MAX,
+)
 from settee.logs import printable
 
 __all__ = [
@@ -81,13 +85,16 @@ def is_true(properties: Mapping[str, str], name: str) -> bool:
 
 
 def sequence_text(value: object) -> str:
-    """Write a sequence as JSON text; raises PeerProtocolError if it is not JSON."""
+    """Write a sequence as JSON text; raises PeerProtocolError if it is too long or not JSON."""
     if type(value) is int:
         return str(value)
     try:
-        return orjson.dumps(value).decode()
+        text = orjson.dumps(value)
     except (TypeError, ValueError) as exc:
         raise PeerProtocolError("a sequence is not JSON", domain="BLIP") from exc
+    if len(text) > SEQUENCE_BYTES_MAX:  # No `since` and no checkpoint could carry it.
+        raise PeerProtocolError(f"a sequence of {len(text)} bytes is too long", domain="BLIP")
+    return text.decode()
 
 
 def json_array(body: bytes, what: str) -> list[object]:

@@ -74,12 +74,26 @@ class SequenceSet:
         """Return one more than the greatest sequence in the set (0 if empty)."""
         return self._ends[-1] if self._ends else 0
 
+    def forget_below(self, sequence: int) -> None:
+        """Remove all sequences below this one."""
+        count = bisect_right(self._ends, sequence)
+        del self._starts[:count]
+        del self._ends[:count]
+        if self._starts and self._starts[0] < sequence:
+            self._starts[0] = sequence
+
     def intersect(self, other: SequenceSet) -> SequenceSet:
         """Return the sequences that both contain."""
         result = SequenceSet(())
-        for a_start, a_end in self.ranges():
-            for b_start, b_end in other.ranges():
-                result.add_range(max(a_start, b_start), min(a_end, b_end))
+        ours, theirs = self.ranges(), other.ranges()
+        i = j = 0
+        while i < len(ours) and j < len(theirs):
+            (a_start, a_end), (b_start, b_end) = ours[i], theirs[j]
+            result.add_range(max(a_start, b_start), min(a_end, b_end))
+            if a_end <= b_end:
+                i += 1
+            else:
+                j += 1
         return result
 
 

@@ -1,0 +1,144 @@
+"""Effects are carried out on a real store."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from settee.doc.records import Outcome, RevisionIn
+from settee.errors import InvalidDocumentError, SetteeError
+from settee.peer.effects import EffectRunner
+from settee.sync.effects import (
+    Effect,
+    FindMissingBlobs,
+    OpenBlob,
+    ProveBlob,
+    ReadBlob,
+    ReadChanges,
+    ReadHeld,
+    ReadOwnCheckpoints,
+    ReadPeerCheckpoints,
+    ReadRevisions,
+    RecordMarks,
+    SaveOwnCheckpoint,
+    SavePeerCheckpoint,
+    SaveRevisions,
+    WriteBlob,
+)
+from tests.simulation.world import SimPeer, World, world
+
+CONTENT = b"a picture of apples"
+DIGEST = "sha1-" + base64.b64encode(hashlib.sha1(CONTENT).digest()).decode()
+TID = "1-ff" + "18ea99bb8e3c0000" + "c27b9c1762ef4f6c8c84c185634c7b8d"
+
+
+class Asker:
+    """Asks for effects one at a time."""
+
+    def __init__(self, w: World, peer: SimPeer) -> None:
+        self.answers: dict[int, object] = {}
+        self._world = w
+        store = peer.db._store
+        keys = [row.key for row in store.collections()]
+        remote = store.write(lambda writer: _remote(writer))
+        self.runner = EffectRunner(
+            peer.runtime, store, keys, remote, self.answers.__setitem__, self.answers.__setitem__
+        )
+        self._ticket = 0
+
+    def ask(self, effect: Effect) -> Any:
+        self._ticket += 1
+        self.runner.run(self._ticket, effect)
+        self._world.elapse(0.001)
+        answer = self.answers.pop(self._ticket)
+        if isinstance(answer, SetteeError):
+            raise answer
+        return answer
+
+
+def _remote(writer: Any) -> int:
+    from settee.store import marks
+
+    return marks.remote_id(writer, "the other one")
+
+
+@pytest.fixture
+def asker(tmp_path: Path) -> Iterator[Asker]:
+    with world(tmp_path, 1) as w:
+        yield Asker(w, w.peer("a"))
+
+
+def revision(body: bytes, *blobs: str) -> RevisionIn:
+    return RevisionIn("apples", TID, "", False, body, "", blobs)
+
+
+def test_revisions_are_saved_read_and_announced_with_their_mark(asker: Asker) -> None:
+    (applied,) = asker.ask(SaveRevisions(0, [revision(b'{"n":1}')], False))
+    assert applied == (Outcome.STORED, 1, TID)
+    (held, nothing) = asker.ask(ReadHeld(0, ["apples", "pears"]))
+    assert (held.tid, held.mark, nothing) == (TID, TID, None)
+    (out,) = asker.ask(ReadRevisions(0, ["apples"]))
+    assert (out.doc_id, out.seq, out.body) == ("apples", 1, b'{"n":1}')
+    page = asker.ask(ReadChanges(0, 0, 10, None, False))
+    assert page.last_seq == 1
+    assert [(row.doc_id, row.mark) for row in page.rows] == [("apples", TID)]
+    assert asker.ask(RecordMarks(0, [("apples", "9-aa")])) is None
+    assert asker.ask(ReadHeld(0, ["apples"]))[0].mark == "9-aa"
+    assert asker.ask(ReadChanges(0, 0, 10, frozenset({"pears"}), False)).rows == []
+
+
+def test_checkpoints_are_kept_on_either_side(asker: Asker) -> None:
+    assert asker.ask(ReadOwnCheckpoints(("cp-1", "cp-2"))) == [None, None]
+    asker.ask(SaveOwnCheckpoint("cp-1", b"{}"))
+    assert asker.ask(ReadOwnCheckpoints(("cp-1", "cp-2"))) == [b"{}", None]
+    rev = asker.ask(SavePeerCheckpoint("cp-1", "", b'{"local":1}'))
+    assert asker.ask(SavePeerCheckpoint("cp-1", "", b'{"local":2}')) is None
+    assert asker.ask(ReadPeerCheckpoints(("cp-1", "x"))) == [(rev, b'{"local":1}'), None]
+
+
+def test_a_blob_comes_in_pieces_and_is_there_once_its_revision_is_saved(asker: Asker) -> None:
+    assert asker.ask(FindMissingBlobs([DIGEST])) == [DIGEST]
+    assert asker.ask(OpenBlob(DIGEST)) is None
+    assert asker.ask(ProveBlob(DIGEST, b"n" * 20)) is None
+    asker.ask(WriteBlob(DIGEST, CONTENT[:5], True, False, len(CONTENT)))
+    asker.ask(WriteBlob(DIGEST, CONTENT[5:], False, True, len(CONTENT)))
+    assert asker.ask(OpenBlob(DIGEST)) is None, "staged is not stored"
+    asker.ask(SaveRevisions(0, [revision(b"{}", DIGEST)], False))
+    assert asker.ask(FindMissingBlobs([DIGEST])) == []
+    assert asker.ask(OpenBlob(DIGEST)) == len(CONTENT)
+    assert asker.ask(ReadBlob(DIGEST, 2, 4)) == CONTENT[2:6]
+    expected = hashlib.sha1(b"\x14" + b"n" * 20 + CONTENT).digest()
+    proof = asker.ask(ProveBlob(DIGEST, b"n" * 20))
+    assert proof == "sha1-" + base64.b64encode(expected).decode()
+
+
+@pytest.mark.parametrize("content", [b"another picture", CONTENT + b"!"])
+def test_a_blob_that_is_not_what_was_asked_for_is_refused_and_removed(
+    asker: Asker, content: bytes, tmp_path: Path
+) -> None:
+    asker.ask(WriteBlob(DIGEST, CONTENT, True, True, None))  # Makes the place for such files.
+    files = {p for p in tmp_path.rglob("*") if p.is_file()}
+    with pytest.raises(InvalidDocumentError, match="not stored"):
+        asker.ask(WriteBlob(DIGEST, content, True, True, None))
+    assert {p for p in tmp_path.rglob("*") if p.is_file()} == files
+
+
+def test_what_was_received_and_not_saved_is_removed_at_the_end(
+    asker: Asker, tmp_path: Path
+) -> None:
+    asker.ask(WriteBlob(DIGEST, CONTENT, True, True, None))
+    other = "sha1-" + "A" * 27 + "="
+    asker.ask(WriteBlob(other, b"half", True, False, None))
+    staging = tmp_path / "a.settee" / "blobs" / "staging"
+    before = sorted(p for p in staging.rglob("*") if p.is_file())
+    asker.runner.close()
+    after = sorted(p for p in staging.rglob("*") if p.is_file())
+    assert len(before) - len(after) == 2
+    assert [p.suffix for p in after] == [".lock"]
+    asker.runner.run(99, ReadOwnCheckpoints(("cp-1",)))
+    assert 99 not in asker.answers

@@ -1,0 +1,253 @@
+"""Plays a scenario against settee, and compares where both ends come to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal
+
+from settee.errors import SyncError
+from settee.ids import CollectionName
+from settee.net.acceptor import Accept, Refuse
+from settee.net.dialer import DialPlan
+from settee.net.link import Link
+from settee.net.tls import Trust
+from settee.peer.active import ActivePeer, ReplicatorOptions
+from settee.peer.authenticators import ListenerPasswordAuthenticator
+from settee.peer.passive import ListenerOptions
+from settee.peer.target import Target
+
+from tests.replay.active import Played, ScriptedPeer
+from tests.replay.log import Dumped, Edit, Failed, Key, Side, Sync, canonical
+from tests.replay.ours import Ours
+from tests.replay.passive import ScriptedListener, Serving
+from tests.replay.recording import DEFAULT, Dialog, Scenario, scenario
+from tests.simulation.links import link_pair
+from tests.simulation.loop import VirtualLoop
+
+__all__ = ["compare", "ours_for", "play_from_listener", "play_to_listener"]
+
+_UNAUTHORIZED: Final = (6, 401)
+"""Domain ``WebSocket`` and code in a log."""
+
+
+@contextlib.contextmanager
+def ours_for(played: Scenario, side: Side, directory: Path) -> Iterator[Ours]:
+    """Open a database with the collections that one side of a scenario has."""
+    paths = {path for path, _ in played.log.final[side]}
+    if side == "cli":
+        paths.update(path for dialog in played.dialogs for path in dialog.collections)
+    ours = Ours(directory, VirtualLoop(), sorted(paths or {DEFAULT}), played.blobs)
+    try:
+        yield ours
+    finally:
+        ours.close()
+
+
+def compare(
+    end: dict[tuple[str, str], Dumped], logged: dict[tuple[str, str], Dumped], *, branches: bool
+) -> None:
+    """Assert that an end of a replay is what the log's dump says.
+
+    `branches` false: of an end that keeps no revisions beside the current one.
+    """
+    assert sorted(end) == sorted(logged)
+    for place, expected in logged.items():
+        got = end[place]
+        assert got.tid == expected.tid, place
+        assert got.deleted == expected.deleted, place
+        assert got.body == expected.body, place
+        if branches:
+            assert got.conflicted == expected.conflicted, place
+        if branches or not expected.conflicted:
+            assert sorted(got.tree) == sorted(expected.tree), place
+
+
+def play_to_listener(
+    name: str, directory: Path, *, refusals: frozenset[Key] = frozenset()
+) -> None:
+    """Play the recorded active peer of a scenario to a settee listener.
+
+    `refusals`: pushed revisions that the recorded listener took as a branch, and settee's refuses.
+    """
+    played = scenario(name)
+    peer = ScriptedPeer(played, refusals=refusals)
+    with ours_for(played, "srv", directory) as ours:
+        passive = ours.listener(
+            ListenerOptions(
+                path=played.dialogs[0].head.target.strip("/").removesuffix("/_blipsync"),
+                collections=ours.names,
+                authenticator=_authenticator(played),
+            )
+        )
+        dialogs = iter(played.dialogs)
+        for step in played.log.steps:
+            if isinstance(step, Edit):
+                (ours if step.side == "srv" else peer.holdings).edit(step)
+                continue
+            dialog = next(dialogs)
+            accept = ours.loop.run_until_complete(ours.ask(passive, dialog))
+            if dialog.status == 401:
+                assert isinstance(accept, Refuse)
+                assert accept.status == 401
+                assert step.error == _UNAUTHORIZED
+                continue
+            assert isinstance(accept, Accept)
+            assert f"Sec-WebSocket-Protocol: {accept.subprotocol}" in dialog.answer_text
+            ours.loop.run_until_complete(_connection(ours, peer, accept, dialog, step))
+        assert next(dialogs, None) is None
+        compare(ours.dumped(), played.log.final["srv"], branches=False)
+    compare(peer.holdings.dumped(), played.log.final["cli"], branches=True)
+
+
+async def _connection(
+    ours: Ours, peer: ScriptedPeer, accept: Accept, dialog: Dialog, sync: Sync
+) -> None:
+    mine, theirs = link_pair(
+        ours.loop, "replay", user_agent=dialog.head.headers["user-agent"], server="settee"
+    )
+    driver = ours.serve(accept, theirs)
+    connection = Played(peer, mine, dialog, sync, ours.edit)
+    await connection.play()
+    await driver.done.wait()
+    assert driver.error is None
+    refused = {(key.doc_id, key.tid) for key in peer.refusals}
+    replicated = {one for one in sync.replicated if (one.doc_id, one.tid) not in refused}
+    failed = sync.failed | {
+        Failed("push", one.doc_id, one.tid, "WebSocket/409") for one in sync.replicated - replicated
+    }
+    assert connection.replicated == replicated
+    assert connection.failed == failed
+    assert connection.asked_blobs == {
+        said.properties["digest"]
+        for (end, _), said in dialog.requests.items()
+        if end == "s2c" and said.profile == "getAttachment"
+    }
+    pulled = sum(one.direction == "pull" for one in replicated)
+    assert driver.session.progress.pushed == pulled
+    assert driver.session.progress.pulled == len(replicated) - pulled
+
+
+def _authenticator(played: Scenario) -> ListenerPasswordAuthenticator | None:
+    if all(dialog.status == 101 for dialog in played.dialogs):
+        return None
+    return ListenerPasswordAuthenticator(lambda user, word: (user, word) == ("joe", "s3cret"))
+
+
+# --- the other way round ------------------------------------------------------------------------
+
+
+def play_from_listener(name: str, directory: Path) -> None:
+    """Let a settee replicator do what the recorded active peer of a scenario did.
+
+    Conflicts that the recorded peer left open, settee resolves: there its end has to be what the
+    engine's own default rule would choose, and know both revisions.
+    """
+    played = scenario(name)
+    listener = ScriptedListener(played)
+    with ours_for(played, "cli", directory) as ours:
+        dialogs = iter(played.dialogs)
+        for step in played.log.steps:
+            if isinstance(step, Edit):
+                _edit_for(ours, listener, step)
+            else:
+                dialog = next(dialogs)
+                ours.loop.run_until_complete(_replicate(ours, listener, dialog, step))
+        assert next(dialogs, None) is None
+        end, logged = ours.dumped(), played.log.final["cli"]
+        open_ = {place: dumped for place, dumped in logged.items() if dumped.conflicted}
+        for place, dumped in open_.items():
+            _compare_resolved(ours, played, place, dumped)
+        closed = {place: dumped for place, dumped in end.items() if place not in open_}
+        compare(closed, {p: d for p, d in logged.items() if p not in open_}, branches=True)
+    there = listener.holdings.dumped()
+    for place in open_:  # What was resolved was pushed only where another push followed.
+        if there[place].tid == end[place].tid:
+            assert there.pop(place).body == end[place].body
+    compare(there, {p: d for p, d in played.log.final["srv"].items() if p in there}, branches=True)
+
+
+def _edit_for(ours: Ours, listener: ScriptedListener, edit: Edit) -> None:
+    if edit.side == "srv":
+        listener.holdings.edit(edit)
+        return
+    held = ours.held(edit.collection, edit.doc_id)
+    assert held is not None or edit.tid.startswith("1-")
+    ours.edit(edit)
+
+
+def _compare_resolved(
+    ours: Ours, played: Scenario, place: tuple[str, str], logged: Dumped
+) -> None:
+    held = ours.held(*place)
+    assert held is not None
+    names = {held.tid, *held.aka.split(","), *held.history.split(",")}
+    assert names.issuperset(logged.tree), f"{names} of {place}"
+    generation = max(int(tid.split("-")[0]) for tid in logged.tree)
+    leaves = [tid for tid in logged.tree if tid.startswith(f"{generation}-")]
+    assert len(leaves) == 2
+    assert ours.dumped()[place].body == canonical(played.log.bodies[Key(*place, max(leaves))])
+
+
+async def _replicate(ours: Ours, listener: ScriptedListener, dialog: Dialog, sync: Sync) -> None:
+    serving: list[Serving] = []
+
+    async def dialer(plan: DialPlan) -> Link:
+        mine, theirs = link_pair(
+            ours.loop, "replay", user_agent=plan.user_agent, server="CouchbaseLite"
+        )
+        serving.append(Serving(listener, theirs, dialog, sync))
+        playing.append(asyncio.ensure_future(serving[0].play()))
+        return mine
+
+    playing: list[asyncio.Future[None]] = []
+    peer = ActivePeer(ours.db, _options(dialog, sync), ours.runtime, dialer=dialer)
+    await peer.start()
+    await asyncio.sleep(1)
+    for edit in sync.live_edits:
+        if edit.side == "srv":
+            serving[0].edit(edit)
+        else:
+            ours.edit(edit)
+        await asyncio.sleep(1)
+    if sync.continuous:
+        await peer.stop()
+    await playing[0]
+    await peer.finished()
+    _check_result(peer, serving[0], sync)
+
+
+def _options(dialog: Dialog, sync: Sync) -> ReplicatorOptions:
+    both: Literal["push_and_pull", "push", "pull"] = "push_and_pull"
+    if sync.push != sync.pull:
+        both = "push" if sync.push else "pull"
+    return ReplicatorOptions(
+        targets=(Target(False, "192.0.2.1", 80, "recorded"),),
+        replicator_type=both,
+        continuous=sync.continuous,
+        collections=tuple(CollectionName.parse(path) for path in dialog.collections),
+        trust=Trust(),
+        max_attempts=1,
+    )
+
+
+def _check_result(peer: ActivePeer, serving: Serving, sync: Sync) -> None:
+    error = peer.status.value.error
+    if sync.error is None:
+        assert error is None
+    else:
+        assert isinstance(error, SyncError)
+        assert error.code == sync.error[1]
+    pushed = {(key.doc_id, key.tid) for key in serving.pushed}
+    logged = {(one.doc_id, one.tid) for one in sync.replicated if one.direction == "push"}
+    assert pushed == logged
+    assert {(e.doc_id, e.pushed, getattr(e.error, "code", 0)) for e in peer.errors} == {
+        (one.doc_id, True, int(one.error.partition("/")[2]))
+        for one in sync.failed
+        if one.direction == "push"
+    }
+    progress = peer.status.value.progress
+    assert progress.pushed == len(serving.pushed)
+    assert progress.pulled == len(serving.pulled)
