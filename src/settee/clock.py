@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from settee.errors import ClosedError
+
 __all__ = ["Clock", "InlineWorkers", "SystemClock", "ThreadWorkers", "Worker", "Workers"]
 
 
@@ -52,10 +54,10 @@ class Worker(Protocol):
     """Runs jobs one after another, in the order given."""
 
     def submit(self, job: Callable[[], None]) -> None:
-        """Run `job` soon. It must not raise."""
+        """Run `job` soon. It must not raise. Raises ClosedError after `close`."""
 
     def close(self) -> None:
-        """Finish what was submitted, then stop. Later submits are an error. Idempotent."""
+        """Finish what was submitted, then stop. Idempotent."""
 
     def is_current(self) -> bool:
         """Whether the caller runs on this worker."""
@@ -83,7 +85,8 @@ class _ThreadWorker:
 
     def submit(self, job: Callable[[], None]) -> None:
         with self._lock:
-            assert not self._closed, f"worker {self._name} is closed"
+            if self._closed:
+                raise ClosedError(f"{self._name} takes no more work: it was closed")
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
@@ -126,7 +129,8 @@ class _InlineWorker:
         self._closed = False
 
     def submit(self, job: Callable[[], None]) -> None:
-        assert not self._closed, "worker is closed"
+        if self._closed:
+            raise ClosedError("the worker takes no more work: it was closed")
         self._jobs.append(job)
         if self._running:
             return

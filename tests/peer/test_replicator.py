@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -198,3 +199,18 @@ def test_a_self_signed_certificate_is_trusted_at_the_first_meeting_only(
             van.replicate(url, **options)
         with pytest.warns(UserWarning, match="pin"):
             van.replicate(url, trust_on_first_use=False, **options)
+
+
+def test_a_change_by_another_process_reaches_the_peer_within_a_second(
+    kitchen: Database, van: Database, url: str, tmp_path: Path
+) -> None:
+    with (
+        Replicator(van, url, continuous=True, accept_only_self_signed=True) as replicator,
+        kitchen.default_collection.changes() as changes,
+        Database("van", directory=tmp_path) as other,  # As another process would open it.
+    ):
+        assert replicator.wait_for("idle", timeout=10)
+        began_s = time.monotonic()
+        other.default_collection["put-elsewhere"] = {"n": 1}
+        assert next(iter(changes)).document_ids == ("put-elsewhere",)
+        assert time.monotonic() - began_s < 5  # A second, on a machine with nothing else to do.

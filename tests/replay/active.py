@@ -26,7 +26,6 @@ import orjson
 
 from settee.blip.message import Reply, Request
 from settee.doc.delta import apply
-
 from tests.replay.log import Edit, Failed, Key, Replicated, Sync, canonical
 from tests.replay.recording import Closed, Dialog, Said, Scenario
 from tests.replay.script import Holdings, Script
@@ -251,7 +250,7 @@ class Played(Script):
                 self.holdings.blobs.add(request.properties["digest"])
             case _:
                 assert request.profile == "subChanges", said
-                assert not (reply.properties or reply.body), said
+                assert (reply.properties, reply.body) == ({}, b""), said
 
     def _collections_told(self, request: Said, recorded: Said, reply: Reply) -> None:
         clients = request.json["checkpoint_ids"]

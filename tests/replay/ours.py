@@ -1,4 +1,4 @@
-"""settee's end of a replayed scenario: a real database, brought to the state that a log tells of."""
+"""settee's end of a replayed scenario: a real database, brought to the state that a log tells."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from settee.peer.driver import SessionDriver
 from settee.peer.passive import ListenerOptions, PassivePeer
 from settee.peer.runtime import Runtime
 from settee.store import feed, revisions
-
 from tests.replay.log import Dumped, Edit, canonical
 from tests.replay.recording import Dialog
 from tests.replay.script import digests_in

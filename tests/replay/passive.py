@@ -12,8 +12,8 @@ Three things are not as recorded, since they are each active peer's own business
 * settee keeps one checkpoint for each direction, the recorded peer one for all. The first sync of
   a direction starts from the beginning, and is offered revisions that it has;
 * settee resolves a conflict as soon as it pulls it, and pushes the result; the recorded peer's
-  program left conflicts open. A proposal that was never recorded gets the status of the engine's own
-  rule (wire protocol 3.6);
+  program left conflicts open. A proposal that was never recorded gets the status of the engine's
+  own rule (wire protocol 3.6);
 * of a listener that takes the default collection with `collection` and without, settee asks
   without, whatever the recorded peer did.
 """
@@ -25,7 +25,6 @@ from typing import Any, Final
 import orjson
 
 from settee.blip.message import Reply, Request
-
 from tests.replay.log import Edit, Key, Sync
 from tests.replay.recording import DEFAULT, Dialog, Said, Scenario
 from tests.replay.script import Document, Holdings, Script, digests_in
@@ -62,6 +61,8 @@ class Serving(Script):
         """Digests that settee asked for."""
         self.pushed: set[Key] = set()
         self.pulled: set[Key] = set()
+        self.resolutions: set[Key] = set()
+        """Of `pushed`: revisions that settee made, or named, to end a conflict."""
         self._listener = listener
         self._sync = sync
         self._known_direction = (sync.push, sync.pull) in listener.directions
@@ -217,7 +218,7 @@ class Serving(Script):
             for key, answer in zip(reply.token, answers, strict=True):
                 self._offer_answered(key, answer)
         elif isinstance(reply.token, Key):
-            assert not (reply.properties or reply.body), reply
+            assert (reply.properties, reply.body) == ({}, b""), reply
             del self._sending[reply.token]
             self.pulled.add(reply.token)
         else:
@@ -301,6 +302,7 @@ class Serving(Script):
             history = tuple(request.properties["history"].split(","))
             assert self.holdings.documents[key[:2]].tid in history
             self.holdings.bodies[key] = body
+            self.resolutions.add(key)
         waiting = _Waiting(key, request.number, history, deleted, body)
         for digest in digests_in(body):
             if digest not in self.holdings.blobs:

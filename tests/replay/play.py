@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
@@ -16,21 +17,27 @@ from settee.net.link import Link
 from settee.net.tls import Trust
 from settee.peer.active import ActivePeer, ReplicatorOptions
 from settee.peer.authenticators import ListenerPasswordAuthenticator
+from settee.peer.driver import SessionDriver
 from settee.peer.passive import ListenerOptions
 from settee.peer.target import Target
-
 from tests.replay.active import Played, ScriptedPeer
 from tests.replay.log import Dumped, Edit, Failed, Key, Side, Sync, canonical
 from tests.replay.ours import Ours
 from tests.replay.passive import ScriptedListener, Serving
-from tests.replay.recording import DEFAULT, Dialog, Scenario, scenario
-from tests.simulation.links import link_pair
+from tests.replay.recording import DEFAULT, Dialog, Scenario
+from tests.simulation.links import SimLink, link_pair
 from tests.simulation.loop import VirtualLoop
 
 __all__ = ["compare", "ours_for", "play_from_listener", "play_to_listener"]
 
+OnFrame = Callable[[str, bytes], None]
+
 _UNAUTHORIZED: Final = (6, 401)
 """Domain ``WebSocket`` and code in a log."""
+
+
+def _unseen(direction: str, frame: bytes) -> None:
+    pass
 
 
 @contextlib.contextmanager
@@ -66,13 +73,17 @@ def compare(
 
 
 def play_to_listener(
-    name: str, directory: Path, *, refusals: frozenset[Key] = frozenset()
+    played: Scenario,
+    directory: Path,
+    *,
+    refusals: frozenset[Key] = frozenset(),
+    on_frame: OnFrame = _unseen,
 ) -> None:
     """Play the recorded active peer of a scenario to a settee listener.
 
     `refusals`: pushed revisions that the recorded listener took as a branch, and settee's refuses.
+    `on_frame`: sees each frame as it is sent, with its direction.
     """
-    played = scenario(name)
     peer = ScriptedPeer(played, refusals=refusals)
     with ours_for(played, "srv", directory) as ours:
         passive = ours.listener(
@@ -96,24 +107,37 @@ def play_to_listener(
                 continue
             assert isinstance(accept, Accept)
             assert f"Sec-WebSocket-Protocol: {accept.subprotocol}" in dialog.answer_text
-            ours.loop.run_until_complete(_connection(ours, peer, accept, dialog, step))
+            mine, theirs = _links(ours, dialog.head.headers["user-agent"], "settee", on_frame)
+            connection = Played(peer, mine, dialog, step, ours.edit)
+            driver = ours.serve(accept, theirs)
+            ours.loop.run_until_complete(_play(connection, driver))
+            _check_played(connection, driver, dialog, step, refusals)
         assert next(dialogs, None) is None
         compare(ours.dumped(), played.log.final["srv"], branches=False)
     compare(peer.holdings.dumped(), played.log.final["cli"], branches=True)
 
 
-async def _connection(
-    ours: Ours, peer: ScriptedPeer, accept: Accept, dialog: Dialog, sync: Sync
-) -> None:
-    mine, theirs = link_pair(
-        ours.loop, "replay", user_agent=dialog.head.headers["user-agent"], server="settee"
-    )
-    driver = ours.serve(accept, theirs)
-    connection = Played(peer, mine, dialog, sync, ours.edit)
+def _links(ours: Ours, user_agent: str, server: str, on_frame: OnFrame) -> tuple[SimLink, SimLink]:
+    active, passive = link_pair(ours.loop, "replay", user_agent=user_agent, server=server)
+    active.on_frame = partial(on_frame, "c2s")
+    passive.on_frame = partial(on_frame, "s2c")
+    return active, passive
+
+
+async def _play(connection: Played, driver: SessionDriver) -> None:
     await connection.play()
     await driver.done.wait()
+
+
+def _check_played(
+    connection: Played,
+    driver: SessionDriver,
+    dialog: Dialog,
+    sync: Sync,
+    refusals: frozenset[Key],
+) -> None:
     assert driver.error is None
-    refused = {(key.doc_id, key.tid) for key in peer.refusals}
+    refused = {(key.doc_id, key.tid) for key in refusals}
     replicated = {one for one in sync.replicated if (one.doc_id, one.tid) not in refused}
     failed = sync.failed | {
         Failed("push", one.doc_id, one.tid, "WebSocket/409") for one in sync.replicated - replicated
@@ -139,13 +163,12 @@ def _authenticator(played: Scenario) -> ListenerPasswordAuthenticator | None:
 # --- the other way round ------------------------------------------------------------------------
 
 
-def play_from_listener(name: str, directory: Path) -> None:
+def play_from_listener(played: Scenario, directory: Path, *, on_frame: OnFrame = _unseen) -> None:
     """Let a settee replicator do what the recorded active peer of a scenario did.
 
     Conflicts that the recorded peer left open, settee resolves: there its end has to be what the
     engine's own default rule would choose, and know both revisions.
     """
-    played = scenario(name)
     listener = ScriptedListener(played)
     with ours_for(played, "cli", directory) as ours:
         dialogs = iter(played.dialogs)
@@ -154,7 +177,7 @@ def play_from_listener(name: str, directory: Path) -> None:
                 _edit_for(ours, listener, step)
             else:
                 dialog = next(dialogs)
-                ours.loop.run_until_complete(_replicate(ours, listener, dialog, step))
+                ours.loop.run_until_complete(_replicate(ours, listener, dialog, step, on_frame))
         assert next(dialogs, None) is None
         end, logged = ours.dumped(), played.log.final["cli"]
         open_ = {place: dumped for place, dumped in logged.items() if dumped.conflicted}
@@ -163,9 +186,13 @@ def play_from_listener(name: str, directory: Path) -> None:
         closed = {place: dumped for place, dumped in end.items() if place not in open_}
         compare(closed, {p: d for p, d in logged.items() if p not in open_}, branches=True)
     there = listener.holdings.dumped()
-    for place in open_:  # What was resolved was pushed only where another push followed.
-        if there[place].tid == end[place].tid:
-            assert there.pop(place).body == end[place].body
+    last = played.log.steps[-1]
+    assert isinstance(last, Sync)
+    if last.push:  # What settee resolved it has pushed.
+        for place in open_:
+            got = there.pop(place)
+            assert got.tid == end[place].tid
+            assert got.body == end[place].body
     compare(there, {p: d for p, d in played.log.final["srv"].items() if p in there}, branches=True)
 
 
@@ -178,9 +205,7 @@ def _edit_for(ours: Ours, listener: ScriptedListener, edit: Edit) -> None:
     ours.edit(edit)
 
 
-def _compare_resolved(
-    ours: Ours, played: Scenario, place: tuple[str, str], logged: Dumped
-) -> None:
+def _compare_resolved(ours: Ours, played: Scenario, place: tuple[str, str], logged: Dumped) -> None:
     held = ours.held(*place)
     assert held is not None
     names = {held.tid, *held.aka.split(","), *held.history.split(",")}
@@ -191,13 +216,13 @@ def _compare_resolved(
     assert ours.dumped()[place].body == canonical(played.log.bodies[Key(*place, max(leaves))])
 
 
-async def _replicate(ours: Ours, listener: ScriptedListener, dialog: Dialog, sync: Sync) -> None:
+async def _replicate(
+    ours: Ours, listener: ScriptedListener, dialog: Dialog, sync: Sync, on_frame: OnFrame
+) -> None:
     serving: list[Serving] = []
 
     async def dialer(plan: DialPlan) -> Link:
-        mine, theirs = link_pair(
-            ours.loop, "replay", user_agent=plan.user_agent, server="CouchbaseLite"
-        )
+        mine, theirs = _links(ours, plan.user_agent, "CouchbaseLite", on_frame)
         serving.append(Serving(listener, theirs, dialog, sync))
         playing.append(asyncio.ensure_future(serving[0].play()))
         return mine
@@ -216,7 +241,7 @@ async def _replicate(ours: Ours, listener: ScriptedListener, dialog: Dialog, syn
         await peer.stop()
     await playing[0]
     await peer.finished()
-    _check_result(peer, serving[0], sync)
+    _check_result(ours, peer, serving[0], sync)
 
 
 def _options(dialog: Dialog, sync: Sync) -> ReplicatorOptions:
@@ -233,7 +258,7 @@ def _options(dialog: Dialog, sync: Sync) -> ReplicatorOptions:
     )
 
 
-def _check_result(peer: ActivePeer, serving: Serving, sync: Sync) -> None:
+def _check_result(ours: Ours, peer: ActivePeer, serving: Serving, sync: Sync) -> None:
     error = peer.status.value.error
     if sync.error is None:
         assert error is None
@@ -242,6 +267,11 @@ def _check_result(peer: ActivePeer, serving: Serving, sync: Sync) -> None:
         assert error.code == sync.error[1]
     pushed = {(key.doc_id, key.tid) for key in serving.pushed}
     logged = {(one.doc_id, one.tid) for one in sync.replicated if one.direction == "push"}
+    for key in serving.resolutions:  # In the place of what the recorded peer said of its conflict.
+        held = ours.held(key.collection, key.doc_id)
+        assert held is not None
+        pushed.remove((key.doc_id, held.tid))
+        logged = {one for one in logged if one[0] != key.doc_id}
     assert pushed == logged
     assert {(e.doc_id, e.pushed, getattr(e.error, "code", 0)) for e in peer.errors} == {
         (one.doc_id, True, int(one.error.partition("/")[2]))

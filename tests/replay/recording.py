@@ -14,7 +14,6 @@ from settee.blip.codec import Decoder
 from settee.blip.frame import COMPRESSED, ERR, MORE_COMING, MSG, NO_REPLY, TYPE_MASK, read_header
 from settee.blip.message import decode_message
 from settee.net.http1 import RequestHead, RequestReader
-
 from tests.captures import Recorded, load
 from tests.replay.log import Key, Log, parse_log
 

@@ -17,7 +17,6 @@ from settee.blip.message import Reply, Request
 from settee.doc.blob import find_blobs
 from settee.doc.delta import apply
 from settee.net.link import CloseInfo
-
 from tests.replay.log import Dumped, Edit, Key, Side, canonical
 from tests.replay.recording import Dialog, Said, Scenario, names_collections
 from tests.simulation.links import SimLink
@@ -78,9 +77,7 @@ class Holdings:
         self._put(key, deleted, body, (*history, *known))
         return True
 
-    def _put(
-        self, key: Key, deleted: bool, body: dict[str, Any], history: tuple[str, ...]
-    ) -> None:
+    def _put(self, key: Key, deleted: bool, body: dict[str, Any], history: tuple[str, ...]) -> None:
         seq = self._last_seq.get(key.collection, 0) + 1
         self._last_seq[key.collection] = seq
         document = Document(key.tid, deleted, body, history, seq)

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -114,19 +115,19 @@ def blobs() -> None:
     data = os.urandom(BLOB_BYTES)
     for batch in (1, 20, 100):
         count = 200 if batch == 1 else 500
-        layouts: dict[str, Callable[[Path], None]] = {
-            "a file each, synced one by one": lambda f: _files(f, data, count, batch, 1),  # noqa: B023
-            "a file each, 4 synced side by side": lambda f: _files(f, data, count, batch, 4),  # noqa: B023
-            "a file each, 8 synced side by side": lambda f: _files(f, data, count, batch, 8),  # noqa: B023
-            "appended to a pack": lambda f: _pack(f, data, count, batch),  # noqa: B023
-            "rows in SQLite": lambda f: _in_sqlite(f, data, count, batch),  # noqa: B023
+        layouts: dict[str, Callable[[Path, bytes, int, int], None]] = {
+            "a file each, synced one by one": partial(_files, side_by_side=1),
+            "a file each, 4 synced side by side": partial(_files, side_by_side=4),
+            "a file each, 8 synced side by side": partial(_files, side_by_side=8),
+            "appended to a pack": _pack,
+            "rows in SQLite": _in_sqlite,
         }
         for name, layout in layouts.items():
             best = 0.0
             for _ in range(3):
                 with _folder() as folder:
                     began = time.perf_counter()
-                    layout(folder)
+                    layout(folder, data, count, batch)
                     best = max(best, count / (time.perf_counter() - began))
             _say(f"batches of {batch}: {name}", best, "blobs/s")
         best = max(_through_the_store(count, batch, data) for _ in range(3))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import orjson
+
 from settee.blip.connection import Connection
 from settee.blip.message import Reply, ReplyPart, Request
 from settee.doc import conflict, revision

@@ -3,7 +3,6 @@ from __future__ import annotations
 import typing
 
 from settee.sync import effects
-
 from tests.sync.peers import MemoryStorage
 
 

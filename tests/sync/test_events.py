@@ -4,8 +4,8 @@ import dataclasses
 import typing
 
 import pytest
-from settee.sync.events import Activity, ActivityChanged, Event, Finished, Progress
 
+from settee.sync.events import Activity, ActivityChanged, Event, Finished, Progress
 from tests.sync.peers import Driven, MemoryStorage, Two, active, passive
 
 

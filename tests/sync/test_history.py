@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from settee.doc.conflict import State
 from settee.doc.records import Held, RevisionOut
 from settee.doc.revision import check_history, generation, name

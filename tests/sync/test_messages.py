@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import orjson
 import pytest
+
 from settee.blip.message import Reply
 from settee.errors import (
     ClosedError,

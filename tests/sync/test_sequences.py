@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from settee.sync.sequences import RemoteSequences, SequenceSet
 
 NUMBERS = st.integers(0, 40)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from settee.errors import ClosedError
+from settee.errors import ClosedError, SetteeError
+from settee.limits import DATA_VERSION_POLL_S
+from settee.logs import room_log
 from settee.peer.runtime import Runtime
 from settee.store.leases import SyncLease
 
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     from settee.db.database import Database
 
 __all__ = ["Attachment", "attach", "runtime_of"]
+
+_log = room_log("peer")
 
 
 class Attachment:
@@ -21,7 +25,21 @@ class Attachment:
         self.runtime = runtime
         # Raises DatabaseInUseError, which names the other process.
         self._lease = SyncLease.acquire(db._store.directory)
+        self._db = db
         self._unregister = db._on_close(self.close)
+        if not runtime.is_virtual:
+            runtime.call(self._look)
+
+    def _look(self) -> None:
+        """Look for commits of other processes, again and again."""
+        self.runtime.reader.submit(self._poll)
+        self.runtime.loop.call_later(DATA_VERSION_POLL_S, self._look)
+
+    def _poll(self) -> None:
+        try:
+            self._db._store.poll_external()
+        except SetteeError as exc:  # Closed meanwhile, or the disk: the next look may do better.
+            _log.debug("looking for other processes' commits failed: %s", exc)
 
     def close(self) -> None:
         """End the runtime and let another process sync."""

@@ -7,6 +7,7 @@ answer comes back on the loop. Nothing here decides anything: that is the sessio
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -62,6 +63,7 @@ class EffectRunner:
         self._refuse = refuse
         self._writers: dict[str, BlobWriter] = {}  # Blob worker only.
         self._staged: dict[str, StagedBlob] = {}  # Blob worker only.
+        self._leases: dict[str, Callable[[], None]] = {}  # Blob worker only.
         self._closed = False
 
     def run(self, ticket: int, effect: Effect) -> None:
@@ -91,7 +93,7 @@ class EffectRunner:
             case ReadBlob(digest, offset, size):
                 self._on_blobs(ticket, lambda: self._store.blobs.read_at(digest, offset, size))
             case FindMissingBlobs(digests):
-                self._on_blobs(ticket, lambda: self._store.blobs.missing(digests))
+                self._on_blobs(ticket, partial(self._missing, digests))
             case ProveBlob(digest, nonce):
                 self._on_blobs(ticket, partial(self._prove, digest, nonce))
             case _:
@@ -171,7 +173,25 @@ class EffectRunner:
         staged = [self._staged.pop(d) for d in digests & self._staged.keys()]
         if staged:
             self._store.blobs.put_many(staged)
-        self._write(ticket, partial(self._save, effect))
+        future = self._store.submit(partial(self._save, effect))
+        future.add_done_callback(lambda _: self._unlease(digests))
+        future.add_done_callback(partial(self._written, ticket))
+
+    def _unlease(self, digests: set[str]) -> None:
+        with contextlib.suppress(ClosedError):  # Then `_discard` has released them.
+            self._runtime.blobs.submit(lambda: self._release(digests & self._leases.keys()))
+
+    def _release(self, digests: set[str]) -> None:
+        for digest in digests:
+            self._leases.pop(digest)()
+
+    def _missing(self, digests: list[str]) -> list[str]:
+        """Look for blobs, and keep those that are there until a revision names them."""
+        blobs = self._store.blobs
+        for digest in digests:
+            if digest not in self._leases:
+                self._leases[digest] = blobs.lease([digest])
+        return blobs.missing(digests)
 
     def _write_blob(self, effect: WriteBlob) -> None:
         digest = effect.digest
@@ -219,7 +239,8 @@ class EffectRunner:
         if self._closed:
             return
         self._closed = True
-        self._runtime.blobs.submit(self._discard)
+        with contextlib.suppress(ClosedError):  # The files go at the next opening.
+            self._runtime.blobs.submit(self._discard)
 
     def _discard(self) -> None:
         for writer in self._writers.values():
@@ -228,3 +249,4 @@ class EffectRunner:
         for staged in self._staged.values():
             staged.path.unlink(missing_ok=True)
         self._staged.clear()
+        self._release(set(self._leases))

@@ -154,7 +154,7 @@ class Runtime:
             except Exception:
                 _log.exception("a callback of the application raised an error")
 
-        if not self._closed:
+        with contextlib.suppress(ClosedError):
             self.callbacks.submit(job)
 
     # --- the end ----------------------------------------------------------------------------------

@@ -17,11 +17,16 @@ from typing import TYPE_CHECKING
 
 from settee.blip.message import Reply, ReplyPart, Request
 from settee.doc.blob import BlobReference, compressible
-from settee.errors import NotFoundError, PeerProtocolError, SetteeError, SyncError
+from settee.errors import NotFoundError, PeerProtocolError, SetteeError, StoreError
 from settee.ids import digest_bytes
-from settee.limits import BLOB_CHUNK_BYTES, BLOBS_FETCHED_AT_ONCE_MAX
+from settee.limits import (
+    BLOB_BYTES_MAX,
+    BLOB_CHUNK_BYTES,
+    BLOBS_FETCHED_AT_ONCE_MAX,
+    BLOBS_SERVED_AT_ONCE_MAX,
+)
 from settee.sync.effects import OpenBlob, ProveBlob, ReadBlob, WriteBlob
-from settee.sync.messages import error_of_reply, is_true
+from settee.sync.messages import TRANSIENT_CLOSE, error_of_reply, is_true, status_of_error
 
 if TYPE_CHECKING:
     from settee.sync.session import Session
@@ -34,7 +39,15 @@ Fetched = Callable[[SetteeError | None], None]
 class BlobFetch:
     """One `getAttachment` under way; also the token of its request."""
 
-    __slots__ = ("collection", "doc_id", "failed", "reference", "started", "waiting", "written")
+    __slots__ = (
+        "came",
+        "collection",
+        "doc_id",
+        "failed",
+        "reference",
+        "started",
+        "waiting",
+    )
 
     def __init__(self, collection: int, doc_id: str, reference: BlobReference) -> None:
         self.collection = collection
@@ -43,7 +56,7 @@ class BlobFetch:
         self.waiting: list[Fetched] = []
         self.started = False
         self.failed: SetteeError | None = None
-        self.written = 0
+        self.came = 0
 
 
 class _Serving:
@@ -70,11 +83,13 @@ class BlobExchange:
         self._staged: Counter[str] = Counter()
         self._allowed: Counter[str] = Counter()
         self._serving: dict[int, _Serving] = {}
+        self._opening = 0
+        self._requests: deque[tuple[Request, str]] = deque()  # To be served, in turn.
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is being fetched or sent."""
-        return not self._fetching and not self._serving
+        return not (self._fetching or self._serving or self._opening or self._requests)
 
     # --- fetching ---------------------------------------------------------------------------------
 
@@ -100,7 +115,7 @@ class BlobExchange:
         fetch.waiting.append(done)
 
     def pump(self) -> None:
-        """Send the requests that may go now, and read on for blobs being sent."""
+        """Send the requests that may go now, and serve those of the peer whose turn it is."""
         while self._queued and self._running < BLOBS_FETCHED_AT_ONCE_MAX:
             fetch = self._queued.popleft()
             self._running += 1
@@ -111,28 +126,43 @@ class BlobExchange:
             self._session.request(
                 "getAttachment", fetch.collection, properties, b"", fetch, stream_reply=True
             )
+        while self._requests and len(self._serving) + self._opening < BLOBS_SERVED_AT_ONCE_MAX:
+            self._serve(*self._requests.popleft())
 
     def part_came(self, fetch: BlobFetch, part: ReplyPart) -> None:
         """Take a piece of a blob."""
         session, digest, data = self._session, fetch.reference.digest, part.data
         session.counted_blob(0, len(data))
 
-        def written(_: object) -> None:
+        def consumed() -> None:
             session.connection.consumed(fetch, len(data))
             if part.last:
                 self._end(fetch, fetch.failed)
+
+        def written(_: object) -> None:
+            session.inbound_bytes -= len(data)
+            consumed()
 
         def refused(error: SetteeError) -> None:
             fetch.failed = fetch.failed or error
             written(None)
 
-        if fetch.failed is not None:  # Read the rest away: the connection stays usable.
-            written(None)
-            return
-        fetch.written += len(data)
-        effect = WriteBlob(digest, data, not fetch.started, part.last, fetch.reference.length)
-        fetch.started = True
-        session.ask(effect, written, refused)
+        fetch.came += len(data)
+        if fetch.came > BLOB_BYTES_MAX:
+            session.end(PeerProtocolError(f"the blob {digest} has no end"))
+        elif fetch.failed is not None:
+            consumed()  # Read the rest away: the connection stays usable.
+        else:
+            length = fetch.reference.length
+            last = part.last
+            if length is not None and fetch.came > length:
+                # Too long: it is cut off here, so that storage forgets it.
+                last = True
+                fetch.failed = PeerProtocolError(f"the blob {digest} is longer than {length} bytes")
+            effect = WriteBlob(digest, data, not fetch.started, last, length)
+            fetch.started = True
+            session.inbound_bytes += len(data)
+            session.ask(effect, written, refused)
 
     def answered(self, fetch: BlobFetch, reply: Reply) -> None:
         """Take an ERR in the place of a blob, or an empty blob that came as one reply."""
@@ -174,12 +204,16 @@ class BlobExchange:
         return digest
 
     def get_attachment(self, request: Request) -> None:
-        """Answer `getAttachment`."""
-        digest = self._asked_digest(request)
+        """Answer `getAttachment`, as soon as there is room."""
+        self._requests.append((request, self._asked_digest(request)))
+
+    def _serve(self, request: Request, digest: str) -> None:
         session, number = self._session, request.number
         compress = is_true(request.properties, "compress")
+        self._opening += 1
 
         def opened(length: int | None) -> None:
+            self._opening -= 1
             if length is None:
                 session.refuse_request(number, NotFoundError(f"the blob {digest} is missing here"))
                 return
@@ -187,7 +221,11 @@ class BlobExchange:
             self._serving[stream] = _Serving(digest, length, stream)
             self.wanted(stream, BLOB_CHUNK_BYTES)
 
-        session.ask(OpenBlob(digest), opened, lambda error: session.refuse_request(number, error))
+        def failed(error: SetteeError) -> None:
+            self._opening -= 1
+            session.refuse_request(number, error)
+
+        session.ask(OpenBlob(digest), opened, failed)
 
     def wanted(self, stream: int, bytes_wanted: int) -> None:
         """The connection has room for more of a blob."""
@@ -203,7 +241,7 @@ class BlobExchange:
             serving.offset += len(data)
             last = serving.offset >= serving.length
             if not data and not last:
-                failed(SyncError(f"the blob {serving.digest} ended too early"))
+                failed(StoreError(f"the blob {serving.digest} ended too early"))
                 return
             session.connection.stream_write(stream, data, last=last)
             session.counted_blob(len(data), 0)
@@ -211,9 +249,11 @@ class BlobExchange:
                 del self._serving[stream]
 
         def failed(error: SetteeError) -> None:
-            # Half a blob can't be taken back: only a new connection helps.
             del self._serving[stream]
-            session.end(error)
+            domain, code, text = status_of_error(error)
+            if not session.connection.stream_abort(stream, domain, code, text):
+                # Half a blob can't be taken back: only a new connection helps.
+                session.end(error, close_code=TRANSIENT_CLOSE)
 
         session.ask(ReadBlob(serving.digest, serving.offset, count), read, failed)
 

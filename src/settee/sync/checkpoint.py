@@ -19,9 +19,14 @@ from typing import TYPE_CHECKING
 import orjson
 
 from settee.blip.message import Reply
-from settee.errors import SetteeError, SyncError
+from settee.errors import PeerProtocolError, SetteeError, SyncError
 from settee.ids import CollectionName
-from settee.limits import CHECKPOINT_INTERVAL_S
+from settee.limits import (
+    CHECKPOINT_BODY_BYTES_MAX,
+    CHECKPOINT_INTERVAL_S,
+    CHECKPOINT_RANGES_MAX,
+    REVISION_ID_BYTES_MAX,
+)
 from settee.sync.effects import SaveOwnCheckpoint
 from settee.sync.messages import error_of_reply, sequence_text
 from settee.sync.sequences import RemoteSequences, SequenceSet
@@ -55,7 +60,7 @@ def checkpoint_id(
 def read_body(body: bytes | None) -> tuple[SequenceSet, str]:
     """Return the completed local sequences and the remote one; a body that is junk is empty."""
     try:
-        value = orjson.loads(body) if body else {}
+        value = orjson.loads(body) if body and len(body) <= CHECKPOINT_BODY_BYTES_MAX else {}
     except orjson.JSONDecodeError:
         value = {}
     if not isinstance(value, dict):
@@ -73,16 +78,23 @@ def read_body(body: bytes | None) -> tuple[SequenceSet, str]:
     elif type(local) is int and 0 < local < 2**63:
         completed.add_range(0, local + 1)
     remote = value.get("remote")
-    return completed, "" if remote is None else sequence_text(remote)
+    try:
+        return completed, "" if remote is None else sequence_text(remote)
+    except PeerProtocolError:  # Nothing that we wrote: its pull restarts.
+        return completed, ""
 
 
 def write_body(completed: SequenceSet, remote: str, *, time_s: int) -> bytes:
-    """Write the body that both peers store."""
+    """Write the body that both peers store.
+
+    Of very many ranges the first CHECKPOINT_RANGES_MAX are written; what lies beyond is compared
+    again next time.
+    """
     value: dict[str, object] = {"time": time_s}
     local = completed.first_missing() - 1
     if local > 0:
         value["local"] = local
-    ranges = completed.ranges()
+    ranges = completed.ranges()[:CHECKPOINT_RANGES_MAX]
     if len(ranges) > 1:
         value["localCompleted"] = [n for start, end in ranges for n in (start, end - start)]
     if remote:
@@ -135,11 +147,21 @@ class Checkpointer:
 
     def agreed(self, rev: str, peers: bytes | None) -> None:
         """Take the peer's copy and start from what both agree on."""
-        self._rev = rev
+        self._take_rev(rev)
         self.completed, since = combine(self._own, peers)
         self.remote = RemoteSequences(since)
-        if self._own is not None and self._own == peers:
+        if self._own is not None and read_body(self._own) == read_body(peers):
             self._saved = self._state()
+
+    def _take_rev(self, rev: str) -> None:
+        if len(rev.encode()) > REVISION_ID_BYTES_MAX or "\x00" in rev:
+            # It has to go back in a property.
+            raise PeerProtocolError("the revision of a checkpoint is of no use")
+        self._rev = rev
+
+    def start_over(self) -> None:
+        """Take no local sequence for done: they are those of another past of this database."""
+        self.completed = SequenceSet()
 
     # --- progress ---------------------------------------------------------------------------------
 
@@ -200,7 +222,7 @@ class Checkpointer:
             if reply.error:
                 self._refused(reply, body, done)
                 return
-            self._rev = reply.properties.get("rev", "")
+            self._take_rev(reply.properties.get("rev", ""))
             self._mismatches = 0
             self._session.ask(SaveOwnCheckpoint(self.id, body), stored_here, self._failed)
 
@@ -210,6 +232,7 @@ class Checkpointer:
             {"client": self.id, "rev": self._rev},
             body,
             answered,
+            timed=True,
         )
 
     def _failed(self, error: SetteeError) -> None:
@@ -233,7 +256,9 @@ class Checkpointer:
                     return
                 self._rev = ""
             else:
-                self._rev = answer.properties.get("rev", "")
+                self._take_rev(answer.properties.get("rev", ""))
             self._send(body, done)
 
-        self._session.request("getCheckpoint", self._collection, {"client": self.id}, b"", fetched)
+        self._session.request(
+            "getCheckpoint", self._collection, {"client": self.id}, b"", fetched, timed=True
+        )

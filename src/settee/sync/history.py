@@ -64,7 +64,7 @@ def history_text(
     reached = not bases or (cut is not None and cut < history_max)
     if reached and _descends_by_one(revision.tid, shown):
         return ",".join(shown)
-    base = bases[0] if cut is None and bases else names[cut] if cut is not None else None
+    base = names[cut] if cut is not None else bases[0] if bases else None
     return ",".join(history_for(stored_state(revision), base, history_max))
 
 

@@ -36,6 +36,9 @@ from settee.limits import (
 from settee.logs import printable
 
 __all__ = [
+    "PERMANENT_CLOSE",
+    "TRANSIENT_CLOSE",
+    "TRANSIENT_HTTP",
     "AnnouncedRow",
     "ProposedRow",
     "error_of_reply",
@@ -48,7 +51,13 @@ __all__ = [
     "trimmed",
 ]
 
-_TRANSIENT_HTTP: Final = frozenset({408, 429, 502, 503, 504})
+TRANSIENT_HTTP: Final = frozenset({408, 429, 502, 503, 504})
+"""Statuses that say: try again later (wire protocol 9.4)."""
+
+TRANSIENT_CLOSE: Final = 4001
+PERMANENT_CLOSE: Final = 4002
+"""WebSocket close codes that tell the peer whether to come back (wire protocol 9.5)."""
+
 _TRUE: Final = frozenset({"true", "yes"})
 _FALSE: Final = frozenset({"false", "no", ""})
 
@@ -184,7 +193,7 @@ def error_of_reply(reply: Reply, doing: str) -> SyncError:
     said = f": {words}" if words else ""
     message = f"the peer refused {doing} ({printable(domain)} {code}{said})"
     if domain == "HTTP":
-        return RefusedError(message, domain=domain, code=code, transient=code in _TRANSIENT_HTTP)
+        return RefusedError(message, domain=domain, code=code, transient=code in TRANSIENT_HTTP)
     return PeerError(message, domain=domain, code=code)
 
 

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 import orjson
 
 from settee.blip.message import Request
-from settee.errors import InvalidNameError, PeerProtocolError
+from settee.doc.body import load
+from settee.errors import InvalidNameError, PeerProtocolError, SetteeError
 from settee.ids import CollectionName
 from settee.limits import (
     CHECKPOINT_BODY_BYTES_MAX,
     CHECKPOINT_ID_BYTES_MAX,
     CHECKPOINTS_PER_PEER_MAX,
+    DOCUMENT_IDS_SUBSCRIBED_MAX,
 )
 from settee.sync.effects import ReadPeerCheckpoints, SavePeerCheckpoint
 from settee.sync.puller import Puller
@@ -104,7 +106,7 @@ class PassiveRequests:
                     answers.append({})
                 else:
                     rev, body = found
-                    answers.append({**orjson.loads(body), "rev": rev})
+                    answers.append({**load(body), "rev": rev})
             session.connection.reply(request.number, {}, orjson.dumps(answers))
 
         self._serve(ours)
@@ -177,23 +179,24 @@ class PassiveRequests:
         body = request.body
         if len(body) > CHECKPOINT_BODY_BYTES_MAX:
             raise PeerProtocolError("the checkpoint is too large")
-        try:
-            value = orjson.loads(body)
-        except orjson.JSONDecodeError as exc:
-            raise PeerProtocolError("the checkpoint is not JSON", domain="BLIP") from exc
-        if not isinstance(value, dict):
-            raise PeerProtocolError("the checkpoint is not an object", domain="BLIP")
+        load(body)  # An object, and one that can be written again.
+        session.inbound_bytes += len(body)
 
         def saved(rev: str | None) -> None:
+            session.inbound_bytes -= len(body)
             if rev is None:
                 session.connection.reply_error(request.number, "HTTP", 409, "revision ID mismatch")
             else:
                 session.connection.reply(request.number, {"rev": rev})
 
+        def failed(error: SetteeError) -> None:
+            session.inbound_bytes -= len(body)
+            session.refuse_request(request.number, error)
+
         session.ask(
             SavePeerCheckpoint(id_, request.properties.get("rev", ""), body),
             saved,
-            lambda error: session.refuse_request(request.number, error),
+            failed,
         )
 
     # --- subscriptions ----------------------------------------------------------------------------
@@ -232,4 +235,6 @@ class PassiveRequests:
             return None
         if not isinstance(ids, list) or not all(isinstance(i, str) for i in ids):
             raise PeerProtocolError("docIDs is not an array of strings")
+        if len(ids) > DOCUMENT_IDS_SUBSCRIBED_MAX:
+            raise PeerProtocolError(f"more than {DOCUMENT_IDS_SUBSCRIBED_MAX} docIDs")
         return frozenset(ids)

@@ -22,7 +22,13 @@ from settee.doc.body import load, strip_reserved
 from settee.doc.conflict import Relation, ancestors_held, known, propose_status
 from settee.doc.records import Applied, Held, Outcome, RevisionIn
 from settee.doc.revision import generation, is_tree_name
-from settee.errors import InvalidDocumentError, PeerProtocolError, SetteeError, StoreError
+from settee.errors import (
+    InvalidDocumentError,
+    PeerProtocolError,
+    SetteeError,
+    StoreError,
+    SyncError,
+)
 from settee.ids import is_document_id
 from settee.limits import (
     DOCUMENT_BODY_BYTES_MAX,
@@ -60,6 +66,9 @@ _REFUSALS: Final = {
 _ACCESS_LOST: Final = frozenset({2, 3, 4, 6, 7})
 """Row flags that say: you may not see this document any more (wire protocol 3.5)."""
 
+_UPKEEP_BYTES: Final = 512
+"""What a revision costs in memory beside its body and history."""
+
 
 class _Coming(NamedTuple):
     """A `rev` that is to be saved."""
@@ -68,7 +77,7 @@ class _Coming(NamedTuple):
     sequence: str
     revision: RevisionIn
     references: Sequence[BlobReference]
-    wire_bytes: int
+    held_bytes: int  # In memory: what came may have been deflated to next to nothing.
 
 
 class Puller:
@@ -88,9 +97,9 @@ class Puller:
         self._collection = collection  # Its index in the session's configuration.
         self._remote = remote  # Active side only: what to checkpoint.
         self._pusher = pusher  # Passive side only: to suppress echoes.
-        self._announcements: deque[tuple[int, list[AnnouncedRow]]] = deque()
+        self._announcements: deque[tuple[Request, list[AnnouncedRow]]] = deque()
         self._deciding = 0
-        self._awaited = 0  # Revisions asked for and not yet settled.
+        self._awaited: set[str] = set()  # Sequences asked for and not yet settled.
         self._batch: list[_Coming] = []
         self._looking: list[_Coming] = []  # Blobs to be looked up in the store.
         self._blobs_waited = 0  # Revisions that wait for blobs.
@@ -122,7 +131,7 @@ class Puller:
     @property
     def pending_count(self) -> int:
         """Revisions asked for and not yet stored."""
-        return self._awaited
+        return len(self._awaited)
 
     # --- what the peer offers ---------------------------------------------------------------------
 
@@ -134,34 +143,38 @@ class Puller:
             if not request.no_reply:
                 self._session.connection.reply_empty([request.number])
         elif not request.no_reply:  # Rows without a wish for an answer: nothing to be done.
-            self._announcements.append((request.number, rows))
+            self._session.inbound_bytes += len(request.body)
+            self._announcements.append((request, rows))
 
     def _decide_announcements(self) -> None:
-        while self._announcements and self._awaited < REVS_WANTED_MAX and self._deciding < 4:
-            number, rows = self._announcements.popleft()
+        while self._announcements and len(self._awaited) < REVS_WANTED_MAX and self._deciding < 4:
+            request, rows = self._announcements.popleft()
             self._deciding += 1
             self._session.ask(
                 ReadHeld(self._collection, [row.doc_id for row in rows]),
-                partial(self._announced_held, number, rows),
+                partial(self._announced_held, request, rows),
             )
 
     def _announced_held(
-        self, number: int, rows: list[AnnouncedRow], held: list[Held | None]
+        self, request: Request, rows: list[AnnouncedRow], held: list[Held | None]
     ) -> None:
         self._deciding -= 1
-        remote = self._remote
+        self._session.inbound_bytes -= len(request.body)
+        remote, awaited = self._remote, self._awaited
         answers: list[object] = []
         for row, mine in zip(rows, held, strict=True):
             answer = self._answer_announced(row, mine)
-            wanted = isinstance(answer, list)
-            if wanted and remote is not None and row.sequence in remote:
-                answer, wanted = 0, False  # Announced twice: it is on its way.
             if remote is not None:
-                remote.announced(row.sequence, finished=not wanted)
-                self._awaited += wanted
+                if row.sequence in awaited:
+                    answer = 0  # Announced twice: it is on its way, and not finished by that.
+                else:
+                    wanted = isinstance(answer, list)
+                    remote.announced(row.sequence, finished=not wanted)
+                    if wanted:
+                        awaited.add(row.sequence)
             answers.append(answer)
         self._session.connection.reply(
-            number, self._reply_properties(), trimmed(answers), compress=True
+            request.number, self._reply_properties(), trimmed(answers), compress=True
         )
 
     def _answer_announced(self, row: AnnouncedRow, mine: Held | None) -> object:
@@ -192,6 +205,7 @@ class Puller:
             self._session.connection.reply_empty([request.number])
             return
         self._deciding += 1
+        self._session.inbound_bytes += len(request.body)
         self._session.ask(
             ReadHeld(self._collection, [row.doc_id for row in rows]),
             partial(self._proposed_held, request, rows),
@@ -201,6 +215,7 @@ class Puller:
         self, request: Request, rows: list[ProposedRow], held: list[Held | None]
     ) -> None:
         self._deciding -= 1
+        self._session.inbound_bytes -= len(request.body)
         with_rev = request.properties.get("conflictIncludesRev") is not None
         answers: list[object] = []
         for row, mine in zip(rows, held, strict=True):
@@ -214,7 +229,7 @@ class Puller:
         )
 
     def _status_of_proposal(self, row: ProposedRow, mine: Held | None) -> tuple[int, str]:
-        if not is_tree_name(row.tid):
+        if not is_tree_name(row.tid) or (row.parent and not is_tree_name(row.parent)):
             return 400, ""
         if self._session.config.refuse_conflicts:
             state = None if mine is None else state_of(mine)
@@ -248,6 +263,8 @@ class Puller:
         try:
             coming = self._read_rev(request, properties, sequence)
         except (PeerProtocolError, InvalidDocumentError) as error:
+            if isinstance(error, PeerProtocolError) and error.code == 422:
+                raise  # The whole body follows, with the same sequence.
             doc_id = properties.get("id", "")
             self._session.report(self._collection, False, doc_id, False, error)
             self._settled(sequence)
@@ -257,7 +274,7 @@ class Puller:
             if not request.no_reply:
                 self._session.connection.reply_empty([request.number])
             return
-        self._session.inbound_bytes += coming.wire_bytes
+        self._session.inbound_bytes += coming.held_bytes
         if coming.references:
             self._looking.append(coming)
         else:
@@ -298,7 +315,8 @@ class Puller:
             tuple({r.digest for r in references}) if references else (),
         )
         number = 0 if request.no_reply else request.number
-        return _Coming(number, sequence, revision, references, request.wire_bytes)
+        held_bytes = len(body) + len(revision.history) + _UPKEEP_BYTES
+        return _Coming(number, sequence, revision, references, held_bytes)
 
     def norev(self, request: Request) -> None:
         """Take `norev`: a revision that was asked for can't be sent."""
@@ -308,9 +326,13 @@ class Puller:
 
     def _settled(self, sequence: str, *, come_back: bool = False) -> None:
         """Stop to wait for a revision; with `come_back` the checkpoint does not pass it."""
-        remote = self._remote
-        if remote is not None and (sequence in remote if come_back else remote.finished(sequence)):
-            self._awaited -= 1
+        self._awaited.discard(sequence)
+        if self._remote is None:
+            return
+        if come_back:
+            self._session.held_back()
+        else:
+            self._remote.finished(sequence)
 
     # --- blobs of revisions -----------------------------------------------------------------------
 
@@ -353,15 +375,16 @@ class Puller:
         if error is None:
             self._batch.append(coming)
             return
-        self._session.inbound_bytes -= coming.wire_bytes
+        self._session.inbound_bytes -= coming.held_bytes
         doc_id = coming.revision.doc_id
         self._session.report(self._collection, False, doc_id, coming.revision.deleted, error)
         # A mismatch must not look like a delta's failure (422) to the pusher.
         status = 404 if getattr(error, "code", 0) == 404 else 400
-        if isinstance(error, StoreError):
-            status = status_of_error(error)[1]
+        later = isinstance(error, StoreError) or (isinstance(error, SyncError) and error.transient)
+        if later:
+            status = 503
         self._refuse(coming, status, str(error))
-        self._settled(coming.sequence)
+        self._settled(coming.sequence, come_back=later)
 
     # --- saving -----------------------------------------------------------------------------------
 
@@ -382,7 +405,7 @@ class Puller:
         batch = self._batch[:SAVE_BATCH_REVISIONS_MAX]
         bytes_ = 0
         for i, coming in enumerate(batch):
-            bytes_ += coming.wire_bytes
+            bytes_ += coming.held_bytes
             if bytes_ > SAVE_BATCH_BYTES_MAX and i:
                 batch = batch[:i]
                 break
@@ -407,12 +430,16 @@ class Puller:
         for coming, applied in zip(batch, answers, strict=True):
             outcome = applied.outcome
             revision = coming.revision
-            session.inbound_bytes -= coming.wire_bytes
+            session.inbound_bytes -= coming.held_bytes
             self._settled(coming.sequence, come_back=outcome is Outcome.AHEAD)
+            if revision.blobs:
+                session.blobs.saved(revision.blobs)  # Whatever became of the revision.
             if outcome is Outcome.STORED or outcome is Outcome.RESOLVED:
                 stored += 1
                 stored_bytes += len(revision.body)
-                if outcome is Outcome.STORED and self._pusher is not None:
+                if outcome is Outcome.RESOLVED:
+                    session.resolved(self._wire)
+                elif self._pusher is not None:
                     self._pusher.given.add(applied.seq)
                 if report:
                     session.report(self._collection, False, revision.doc_id, revision.deleted, None)
@@ -421,8 +448,6 @@ class Puller:
                 continue
             if coming.number:
                 numbers.append(coming.number)
-            if revision.blobs:
-                session.blobs.saved(revision.blobs)
         session.connection.reply_empty(numbers)
         session.counted_pull(stored, stored_bytes)
 
@@ -446,7 +471,7 @@ class Puller:
         self._saving -= 1
         _, status, text = status_of_error(error)
         for coming in batch:
-            self._session.inbound_bytes -= coming.wire_bytes
+            self._session.inbound_bytes -= coming.held_bytes
             self._refuse(coming, status, text)
         self._session.end(error)
 

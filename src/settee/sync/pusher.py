@@ -22,7 +22,8 @@ from settee.blip.message import Reply, Request
 from settee.doc.blob import find_blobs, may_have_blobs
 from settee.doc.conflict import Relation, known
 from settee.doc.records import DELETED, ChangeRow, ChangesPage, Held, RevisionOut
-from settee.errors import SyncError
+from settee.doc.revision import is_tree_name
+from settee.errors import PeerProtocolError, SyncError
 from settee.limits import (
     CHANGES_ROWS_MAX,
     CHANGES_UNANSWERED_MAX,
@@ -33,7 +34,7 @@ from settee.limits import (
 from settee.sync.checkpoint import Checkpointer
 from settee.sync.effects import ReadChanges, ReadHeld, ReadRevisions, RecordMarks
 from settee.sync.history import history_text, state_of
-from settee.sync.messages import error_of_reply, is_true, json_array
+from settee.sync.messages import TRANSIENT_HTTP, error_of_reply, is_true, json_array
 from settee.sync.sequences import SequenceSet
 
 if TYPE_CHECKING:
@@ -46,6 +47,12 @@ _PAGE_ROWS: Final = CHANGES_UNANSWERED_MAX * CHANGES_ROWS_MAX
 
 _READ_REVISIONS_MAX: Final = CHANGES_ROWS_MAX
 """Bodies per read."""
+
+_BASES_MAX: Final = HISTORY_NAMES_MAX
+"""Ancestors that a peer says it has, looked at for one row."""
+
+_SEQUENCE_MAX: Final = 2**63 - 1
+"""The greatest sequence that storage can be asked about."""
 
 
 class RevSent(NamedTuple):
@@ -122,6 +129,7 @@ class Pusher:
     def pump(self) -> None:
         """Start whatever may be started now."""
         if self._unread and not self._reading_feed and len(self._rows) < CHANGES_ROWS_MAX:
+            self._unread = False  # What changes from now on may come too late for this page.
             self._reading_feed = True
             self._session.ask(
                 ReadChanges(
@@ -142,18 +150,28 @@ class Pusher:
 
     def _page_read(self, page: ChangesPage) -> None:
         self._reading_feed = False
-        if page.last_seq < self._since:  # The peer has seen sequences that this database has not:
-            self._since = 0  # it was restored or replaced. Start over rather than skip.
+        if self._is_of_another_past(page.last_seq):
+            self._since = 0
+            self._unread = True
             return
         complete = len(page.rows) < _PAGE_ROWS
-        end = page.last_seq if complete else page.rows[-1].seq
+        end = page.rows[-1].seq if page.rows else 0
+        if complete:
+            end = max(end, page.last_seq)  # Rows may have come after the end was looked up.
+        else:
+            self._unread = True
         fresh = self._accepted(page.rows, end)
         self._since = end
-        if complete:
-            self._unread = False
         if fresh:
             self._rows.extend(fresh)
             self._told_caught_up = False
+
+    def _is_of_another_past(self, last_seq: int) -> bool:
+        """Whether more sequences were replicated than there are.
+
+        This database was restored or replaced then: start over rather than skip.
+        """
+        return last_seq < self._since
 
     def _accepted(self, rows: list[ChangeRow], end: int) -> list[ChangeRow]:
         """Return the rows to offer out of a page that reaches to sequence `end`."""
@@ -207,6 +225,8 @@ class Pusher:
         if history_max.isdigit() and len(history_max) < 6:
             self._history_max = max(1, min(int(history_max), HISTORY_NAMES_MAX))
         answers = json_array(reply.body, f"the reply to {self._profile}")
+        if len(answers) > len(rows):
+            raise PeerProtocolError(f"{len(answers)} answers to {len(rows)} rows")
         answers.extend([0] * (len(rows) - len(answers)))
         self._take_answers(rows, answers)
 
@@ -225,24 +245,33 @@ class Pusher:
     def _read_wanted(self) -> None:
         if self._reading_revisions or not self._wanted or not self._window_open():
             return
-        self._reading_revisions = True
+        session = self._session
         wanted: list[_Wanted] = []
-        bytes_ = self._session.rev_bytes_out
-        while (
-            self._wanted
-            and len(wanted) < _READ_REVISIONS_MAX
-            and (bytes_ < REVS_UNANSWERED_BYTES_MAX or not wanted)
-        ):
-            item = self._wanted.popleft()
-            bytes_ += item.row.body_bytes
-            wanted.append(item)
-        self._session.ask(
+        count_max = min(_READ_REVISIONS_MAX, REVS_UNANSWERED_MAX - session.revs_out)
+        bytes_ = session.rev_bytes_out
+        while self._wanted and len(wanted) < count_max:
+            bytes_ += self._wanted[0].row.body_bytes
+            if bytes_ > REVS_UNANSWERED_BYTES_MAX and (wanted or session.revs_out):
+                break  # One that is larger than the window goes alone.
+            wanted.append(self._wanted.popleft())
+        if not wanted:
+            return
+        # Their room is taken from now on: other collections share the window.
+        reserved_bytes = sum(item.row.body_bytes for item in wanted)
+        session.revs_out += len(wanted)
+        session.rev_bytes_out += reserved_bytes
+        self._reading_revisions = True
+        session.ask(
             ReadRevisions(self.collection, [item.row.doc_id for item in wanted]),
-            lambda revisions: self._revisions_read(wanted, revisions),
+            lambda revisions: self._revisions_read(wanted, reserved_bytes, revisions),
         )
 
-    def _revisions_read(self, wanted: list[_Wanted], revisions: list[RevisionOut | None]) -> None:
+    def _revisions_read(
+        self, wanted: list[_Wanted], reserved_bytes: int, revisions: list[RevisionOut | None]
+    ) -> None:
         self._reading_revisions = False
+        self._session.revs_out -= len(wanted)
+        self._session.rev_bytes_out -= reserved_bytes
         for item, revision in zip(wanted, revisions, strict=True):
             if revision is None:
                 self._gone(item.row, 404, "the document was purged")
@@ -326,9 +355,15 @@ class Pusher:
 
     def _refused(self, sent: RevSent, error: SyncError) -> bool:
         """Deal with a refused revision; true if it will be tried again."""
-        if not error.transient:
-            self._settled(sent.row)
+        self._settle_unless_transient(sent.row, error)
         return False
+
+    def _settle_unless_transient(self, row: ChangeRow, error: SyncError) -> None:
+        """Note that it needs nothing more; but what may succeed later is kept for later."""
+        if error.transient:
+            self._session.held_back()
+        else:
+            self._settled(row)
 
 
 class ActivePusher(Pusher):
@@ -355,6 +390,10 @@ class ActivePusher(Pusher):
         self._forbidden: dict[str, str] = {}  # Refused with 403: document -> revision.
         self._again: list[ChangeRow] = []
 
+    def read_on(self) -> None:
+        """Look for changes once more, one-shot too: the pull has just made some to be pushed."""
+        self._unread = True
+
     @property
     def is_idle(self) -> bool:
         """Whether everything known has been proposed, sent, answered and noted."""
@@ -370,6 +409,12 @@ class ActivePusher(Pusher):
         if self._marks:
             marks, self._marks = self._marks, []
             self._session.ask(RecordMarks(self.collection, marks), lambda _: None)
+
+    def _is_of_another_past(self, last_seq: int) -> bool:
+        if last_seq >= self._checkpointer.completed.end() - 1:
+            return super()._is_of_another_past(last_seq)
+        self._checkpointer.start_over()
+        return True
 
     def _accepted(self, rows: list[ChangeRow], end: int) -> list[ChangeRow]:
         completed = self._checkpointer.completed
@@ -405,12 +450,15 @@ class ActivePusher(Pusher):
             theirs: object = ""
             if isinstance(answer, dict):
                 status, theirs = answer.get("status"), answer.get("rev")
+            if type(status) is not int:
+                raise PeerProtocolError(f"the status {status!r:.80} of a proposed revision")
             self._release(row)
             if status == 304:
                 self._marks.append((row.doc_id, row.tid))
                 self._settled(row)
-            elif status == 409 and isinstance(theirs, str):
-                contested.append((row, theirs))
+            elif status == 409:
+                usable = isinstance(theirs, str) and is_tree_name(theirs)
+                contested.append((row, str(theirs) if usable else ""))
             else:
                 self._failed(row, status)
         if contested:
@@ -439,15 +487,17 @@ class ActivePusher(Pusher):
             else:
                 self._failed(row, 409)
 
-    def _failed(self, row: ChangeRow, status: object) -> None:
-        code = status if isinstance(status, int) else 500
+    def _failed(self, row: ChangeRow, code: int) -> None:
         why = "it is in conflict with the peer's" if code == 409 else f"status {code}"
         error = SyncError(
-            f"the peer did not take document {row.doc_id!r}: {why}", domain="HTTP", code=code
+            f"the peer did not take document {row.doc_id!r}: {why}",
+            domain="HTTP",
+            code=code,
+            transient=code in TRANSIENT_HTTP,
         )
         deleted = bool(row.flags & DELETED)
         self._session.report(self.collection, True, row.doc_id, deleted, error)
-        self._settled(row)
+        self._settle_unless_transient(row, error)
 
     def _rev_properties(self, row: ChangeRow, revision: RevisionOut) -> dict[str, str]:
         properties = super()._rev_properties(row, revision)
@@ -467,11 +517,13 @@ class ActivePusher(Pusher):
 
     def _refused(self, sent: RevSent, error: SyncError) -> bool:
         doc_id = sent.row.doc_id
-        if error.domain == "HTTP" and error.code == 403 and self._forbidden.get(doc_id) != sent.tid:
+        before = self._forbidden.pop(doc_id, None)
+        if (error.domain, error.code) == ("HTTP", 403) and before != sent.tid:
             self._forbidden[doc_id] = sent.tid  # Once more, when the rest is done.
             self._again.append(sent.row)
             return True
-        if error.code == 409 and (self._pulls or self._session.config.peer_is_settee):
+        conflict = error.code == 409 or (error.domain, error.code) == ("LiteCore", 8)
+        if conflict and (self._pulls or self._session.config.peer_is_settee):
             self._settled(sent.row)  # As for a contested proposal: the pull brings theirs.
             return True
         return super()._refused(sent, error)
@@ -499,7 +551,8 @@ class PassivePusher(Pusher):
         """Begin to send changes as `subChanges` asks (wire protocol 3.4)."""
         properties = request.properties
         since = properties.get("since", "0")
-        self._since = int(since) if since.isascii() and since.isdigit() and len(since) < 20 else 0
+        usable = since.isascii() and since.isdigit() and len(since) < 20
+        self._since = min(int(since), _SEQUENCE_MAX) if usable else 0
         self._continuous = is_true(properties, "continuous")
         self._active_only = is_true(properties, "activeOnly")
         self._replacements = is_true(properties, "sendReplacementRevs")
@@ -519,7 +572,9 @@ class PassivePusher(Pusher):
             return rows
         last = rows[-1] if rows else None
         # The last row goes out even if the peer gave it: it moves the peer's checkpoint past all.
-        return [row for row in rows if row is last or row.seq not in given]
+        fresh = [row for row in rows if row is last or row.seq not in given]
+        given.forget_below(end + 1)
+        return fresh
 
     def _caught_up(self) -> None:
         self._active_only = False  # It concerns what was there before only.
@@ -534,7 +589,11 @@ class PassivePusher(Pusher):
     def _take_answers(self, rows: list[ChangeRow], answers: list[object]) -> None:
         for row, answer in zip(rows, answers, strict=True):
             if isinstance(answer, list):
-                bases = tuple(name for name in answer if isinstance(name, str))
+                bases = tuple(
+                    name
+                    for name in answer[:_BASES_MAX]
+                    if isinstance(name, str) and is_tree_name(name)
+                )
                 self._wanted.append(_Wanted(row, bases))
             else:  # 0: it has the revision; any other number: it does not want it.
                 self._release(row)

@@ -24,7 +24,7 @@ from settee.blip.connection import Connection
 from settee.blip.message import Reply, ReplyPart, Request, StreamWanted
 from settee.errors import PeerProtocolError, SetteeError, SyncError
 from settee.ids import CollectionName
-from settee.limits import INBOUND_BYTES_MAX, REPLY_TIMEOUT_S
+from settee.limits import INBOUND_BYTES_MAX
 from settee.logs import room_log
 from settee.sync.blobs import BlobExchange, BlobFetch
 from settee.sync.checkpoint import Checkpointer
@@ -38,8 +38,14 @@ from settee.sync.events import (
     Finished,
     Progress,
 )
-from settee.sync.messages import error_of_reply, status_of_error
+from settee.sync.messages import (
+    PERMANENT_CLOSE,
+    TRANSIENT_CLOSE,
+    error_of_reply,
+    status_of_error,
+)
 from settee.sync.passive import PassiveRequests
+from settee.sync.patience import Patience
 from settee.sync.puller import Puller
 from settee.sync.pusher import ActivePusher, Pusher, RevSent
 
@@ -49,9 +55,6 @@ _log = room_log("sync")
 
 _STOP_S: Final = 5.0
 """A stopped session may take this long to save its checkpoint."""
-
-_TRANSIENT_CLOSE: Final = 4001
-_PERMANENT_CLOSE: Final = 4002
 
 Answered = Callable[[Any], None]
 Refused = Callable[[SetteeError], None]
@@ -116,7 +119,7 @@ class Session:
         self._effects: list[tuple[int, Effect]] = []
         self._events: list[Event] = []
         self._reports: dict[tuple[int, bool], list[DocumentReplicated]] = {}
-        self._deadlines: dict[object, float] = {}
+        self._patience = Patience(now)
         self._activity = Activity.BUSY
         self._started = False
         self._stopping_until_s: float | None = None
@@ -132,6 +135,7 @@ class Session:
         assert self.config.active, "a passive session waits for its peer"
         assert not self._started, "a session starts once"
         self._now = now
+        self._patience.heard(now)
         self._started = True
         config = self.config
         self.with_collections = not (
@@ -171,8 +175,11 @@ class Session:
         if self._finished:
             return
         self._now = now
+        self._patience.heard(now)
         try:
             for message in self.connection.receive(frames):
+                if self._finished:
+                    break
                 if type(message) is Reply:
                     self._replied(message)
                 elif type(message) is Request:
@@ -187,41 +194,42 @@ class Session:
 
     def answer(self, ticket: int, result: object, now: float) -> None:
         """Give the answer to an effect."""
-        self._now = now
-        answered, _ = self._asked.pop(ticket)
+        answered, _ = self._take_ticket(ticket, now)
         if self._finished:
             return
         try:
             answered(result)
-        except PeerProtocolError as error:
+        except SetteeError as error:
             self.end(error)
         self._pump()
 
     def refuse(self, ticket: int, error: SetteeError, now: float) -> None:
         """Say that an effect failed."""
-        self._now = now
-        _, refused = self._asked.pop(ticket)
+        _, refused = self._take_ticket(ticket, now)
         if self._finished:
             return
         refused(error)
         self._pump()
+
+    def _take_ticket(self, ticket: int, now: float) -> tuple[Answered, Refused]:
+        self._now = now
+        asked = self._asked.pop(ticket)
+        if not self._asked:
+            self._patience.own_work(False, now)
+        return asked
 
     def handle_timer(self, now: float) -> None:
         """Tell the session that time has passed; early calls are harmless."""
         self._now = now
         if self._finished:
             return
-        if any(now >= deadline for deadline in self._deadlines.values()):
-            self.end(
-                SyncError(
-                    f"the peer gave no answer for {REPLY_TIMEOUT_S:.0f} s",
-                    domain="Network",
-                    code=3,
-                    transient=True,
-                )
-            )
-        elif self._stopping_until_s is not None and now >= self._stopping_until_s:
+        if self._stopping_until_s is not None and now >= self._stopping_until_s:
             self._finish(1000, "", None)
+            return
+        error = self._patience.verdict(now, waits=self._waits, stays=self._stays)
+        if error is not None:
+            self.end(error)
+            return
         for checkpointer in self.checkpointers.values():
             checkpointer.handle_timer(now)
         self._pump()
@@ -230,14 +238,21 @@ class Session:
         """When `handle_timer` wants to be called next, in the terms of `now`."""
         if self._finished:
             return None
-        deadlines = list(self._deadlines.values())
-        if self._stopping_until_s is not None:
-            deadlines.append(self._stopping_until_s)
-        for checkpointer in self.checkpointers.values():
-            deadline = checkpointer.deadline()
-            if deadline is not None:
-                deadlines.append(deadline)
-        return min(deadlines, default=None)
+        deadlines = [
+            self._stopping_until_s,
+            self._patience.deadline(waits=self._waits, stays=self._stays),
+            *(checkpointer.deadline() for checkpointer in self.checkpointers.values()),
+        ]
+        return min((d for d in deadlines if d is not None), default=None)
+
+    @property
+    def _waits(self) -> bool:
+        """Whether it is the peer's turn, and an active session's to lose patience."""
+        return self._started and self._activity is Activity.BUSY
+
+    @property
+    def _stays(self) -> bool:
+        return self._started and self.config.continuous
 
     def frames_to_send(self, bytes_max: int) -> list[bytes]:
         """Return frames to put on the link now, of about `bytes_max` bytes at most."""
@@ -264,8 +279,11 @@ class Session:
 
     @property
     def wants_reading_paused(self) -> bool:
-        """Whether so much waits for the disk that no more should be read from the link."""
-        return self.inbound_bytes > INBOUND_BYTES_MAX
+        """Whether so much waits for the disk that no more should be read from the link.
+
+        Never while only the peer can help: what waits for blobs needs them to be read.
+        """
+        return self.inbound_bytes > INBOUND_BYTES_MAX and bool(self._asked)
 
     @property
     def is_finished(self) -> bool:
@@ -300,6 +318,8 @@ class Session:
 
     def ask(self, effect: Effect, answered: Answered, refused: Refused | None = None) -> None:
         """Ask storage; without `refused`, a failure ends the session."""
+        if not self._asked:
+            self._patience.own_work(True, self._now)
         self._ticket += 1
         self._asked[self._ticket] = (answered, refused or self.end)
         self._effects.append((self._ticket, effect))
@@ -319,7 +339,7 @@ class Session:
     ) -> None:
         """Send a request; `token` is called with the reply, or knows whom it belongs to."""
         if timed:
-            self._deadlines[token] = self._now + REPLY_TIMEOUT_S
+            self._patience.expect(token, self._now)
         self.connection.send_request(
             token,
             self._addressed(profile, collection, properties),
@@ -385,13 +405,26 @@ class Session:
         self._bytes_pushed += sent
         self._bytes_pulled += received
 
+    def held_back(self) -> None:
+        """Note that a document can't be replicated for the time being, but perhaps later."""
+        self._patience.held_back(self._now)
+
+    def resolved(self, wire: int) -> None:
+        """Note that a pulled revision was in conflict: what became of it may be new to the peer."""
+        pusher = self.pushers.get(wire)
+        if isinstance(pusher, ActivePusher):
+            pusher.read_on()
+
     def end(self, error: SetteeError, *, close_code: int | None = None) -> None:
         """End the session because of `error`."""
         if self._finished:
             return
-        transient = isinstance(error, SyncError) and error.transient
         if close_code is None:
-            close_code = _TRANSIENT_CLOSE if transient else _PERMANENT_CLOSE
+            if isinstance(error, SyncError):
+                transient = error.transient
+            else:  # Trouble of our own: the peer should come back if it is told 503.
+                transient = status_of_error(error)[1] == 503
+            close_code = TRANSIENT_CLOSE if transient else PERMANENT_CLOSE
         self._finish(close_code, str(error)[:100], error)
 
     # --- messages ---------------------------------------------------------------------------------
@@ -403,7 +436,7 @@ class Session:
         elif type(token) is BlobFetch:
             self.blobs.answered(token, reply)
         else:
-            self._deadlines.pop(token, None)
+            self._patience.answered(token)
             assert callable(token)
             token(reply)
 
@@ -428,6 +461,8 @@ class Session:
             self._puller_for(request).proposed(request)
         elif profile == "norev":
             self._puller_for(request).norev(request)
+        elif request.no_reply:  # The rest are questions.
+            raise PeerProtocolError("it wants no reply")
         elif profile == "getAttachment":
             self.index_of(request)
             self.blobs.get_attachment(request)
@@ -519,13 +554,18 @@ class Session:
         missing = [name.path for name, a in zip(names, answers, strict=True) if a is None]
         if missing:
             text = ", ".join(missing)
-            self.end(SyncError(f"the peer has no collection {text}", domain="HTTP", code=404))
+            error = SyncError(f"the peer has no collection {text}", domain="HTTP", code=404)
+            self.end(error, close_code=1000)  # Nothing is wrong with the peer (wire protocol 3.1).
             return
         for index, answer in enumerate(answers):
             if not isinstance(answer, dict):
                 raise PeerProtocolError("the reply to getCollections has an entry of no use")
             rev = answer.pop("rev", "")
-            self._begin(index, str(rev), orjson.dumps(answer) if answer else None)
+            try:
+                body = orjson.dumps(answer) if answer else None
+            except orjson.JSONEncodeError as exc:  # Nested deeper than can be written.
+                raise PeerProtocolError("the peer has a checkpoint of no use") from exc
+            self._begin(index, rev if isinstance(rev, str) else "", body)
 
     def _begin(self, index: int, rev: str, peers_body: bytes | None) -> None:
         config = self.config
@@ -588,7 +628,7 @@ class Session:
     def _is_quiet(self) -> bool:
         """Whether nothing is under way in either direction."""
         return (
-            not self._deadlines
+            not self._patience.expects_answers
             and all(p.is_idle for p in self.pullers.values())
             and all(p.is_idle for p in self.pushers.values())
             and self.blobs.is_idle
@@ -627,6 +667,7 @@ class Session:
     def _become(self, activity: Activity) -> None:
         if activity is not self._activity:
             self._activity = activity
+            self._patience.heard(self._now)
             self._events.append(ActivityChanged(activity=activity))
 
     def _finish(self, code: int, reason: str, error: SetteeError | None) -> None:
