@@ -540,6 +540,26 @@ def test_a_user_of_a_link_may_be_given_as_it_is(run: Run) -> None:
     run(play())
 
 
+def test_a_class_of_users_makes_one(run: Run) -> None:
+    async def play() -> None:
+        made: list[Ears] = []
+
+        class Counted(Ears):
+            def __init__(self, link: Link) -> None:
+                super().__init__(link)
+                made.append(self)
+
+        async def decide(request: UpgradeRequest, peer: PeerInfo) -> Accept | Refuse:
+            return Accept(subprotocol=BLIP, events=Counted)
+
+        async with door(answer=decide) as listener:
+            async with dialled(plan(listener.port)):
+                await until(lambda: len(made) == 1)
+            await made[0].closed()
+
+    run(play())
+
+
 def test_a_user_that_can_not_be_made_ends_its_link() -> None:
     async def play() -> None:
         reported: list[Any] = []

@@ -464,7 +464,20 @@ async def test_a_goodbye_does_not_queue_behind_what_the_peer_does_not_read() -> 
     stage.link.send([b"x" * 1000] * 200)
     stage.link.close(4001, "stopping")
     await turns()
-    assert stage.said() == [(OP_CLOSE, close_payload(4001, "stopping"))]
+    stage.wire.resume_writing()
+    await turns(8)
+    assert Parser(False).feed(stage.transport.sent) == [(OP_CLOSE, close_payload(4001, "stopping"))]
+    assert stage.transport.sent.endswith(b"stopping")
+    await stage.ears.closed()
+
+
+@virtually
+async def test_a_goodbye_does_not_wait_for_a_long_queue() -> None:
+    stage = Stage()
+    stage.link.send([b"x" * 1000] * 200)
+    stage.link.close(4001, "stopping")
+    await turns(8)
+    assert len(stage.transport.sent) < 100
     await stage.ears.closed()
 
 

@@ -83,6 +83,11 @@ class Played(Script):
         self._live = list(sync.live_edits)
         self._offered = dialog.offers("s2c")
         self._expected = dialog.revs("s2c")
+        self._blobs_asked = [
+            said.properties
+            for (end, _), said in dialog.requests.items()
+            if (end, said.profile) == ("s2c", "getAttachment")
+        ]
         self._answers: dict[int, Reply] = {}
         """By recorded number of the request."""
         self._sent: dict[int, tuple[dict[str, str], bytes]] = {}
@@ -346,6 +351,7 @@ class Played(Script):
     def _blob_asked(self, request: Request) -> None:
         self.collection_of(request)
         digest = request.properties["digest"]
+        assert request.properties in self._blobs_asked, f"{request.properties} was never asked"
         assert digest in self.holdings.blobs, f"{digest} is not ours"
         assert digest not in self.asked_blobs, f"{digest} was asked for twice"
         self.asked_blobs.add(digest)

@@ -7,10 +7,8 @@ a checkpoint is kept and given back with revisions that count as the recorded on
 revision as recorded. What settee proposes and answers is held against what the recorded active peer
 said of the same revisions.
 
-Three things are not as recorded, since they are each active peer's own business:
+Two things are not as recorded, since they are each active peer's own business:
 
-* settee keeps one checkpoint for each direction, the recorded peer one for all. The first sync of
-  a direction starts from the beginning, and is offered revisions that it has;
 * settee resolves a conflict as soon as it pulls it, and pushes the result; the recorded peer's
   program left conflicts open. A proposal that was never recorded gets the status of the engine's
   own rule (wire protocol 3.6);
@@ -46,8 +44,6 @@ class ScriptedListener:
         """By client ID: how often it was set, and the body."""
         self.pushed: set[Key] = set()
         """Revisions that came from settee."""
-        self.directions: set[tuple[bool, bool]] = set()
-        """Push and pull, of the syncs so far."""
 
 
 class Serving(Script):
@@ -65,8 +61,6 @@ class Serving(Script):
         """Of `pushed`: revisions that settee made, or named, to end a conflict."""
         self._listener = listener
         self._sync = sync
-        self._known_direction = (sync.push, sync.pull) in listener.directions
-        listener.directions.add((sync.push, sync.pull))
         self._proposals = dialog.offers("c2s")
         self._offers = dialog.offers("s2c")
         self._their_revs = dialog.revs("c2s")
@@ -168,7 +162,7 @@ class Serving(Script):
             and self.dialog.collection(said.properties) == path
         )
         since = properties.get("since")
-        expected = recorded.properties.get("since") if self._known_direction else None
+        expected = recorded.properties.get("since")
         assert since == expected, f"changes since {since}, expected {expected}"
         assert properties["versioning"] == "rev-trees"
         assert (properties.get("continuous") == "true") == self._sync.continuous
@@ -252,9 +246,18 @@ class Serving(Script):
         under_way = [key for key in self._sending if (key.collection, key.doc_id) == (path, doc_id)]
         assert under_way, f"{doc_id} is not being sent"
         assert digest in set(digests_in(self.holdings.bodies[under_way[0]]))
+        recorded = self._recorded_fetch("c2s", digest)
         compress = request.properties.get("compress") == "true"
+        assert compress == ("compress" in recorded.properties), request.properties
         data = self._listener.scenario.blobs[digest]
         self.connection.reply(request.number, {}, data, compress=compress)
+
+    def _recorded_fetch(self, direction: str, digest: str) -> Said:
+        return next(
+            said
+            for (end, _), said in self.dialog.requests.items()
+            if end == direction and said.properties.get("digest") == digest
+        )
 
     # --- taking -----------------------------------------------------------------------------------
 
@@ -314,11 +317,7 @@ class Serving(Script):
         key = waiting.key
         if waiting.missing:
             digest = waiting.missing[0]
-            recorded = next(
-                said
-                for (end, _), said in self.dialog.requests.items()
-                if end == "s2c" and said.properties.get("digest") == digest
-            )
+            recorded = self._recorded_fetch("s2c", digest)
             properties = self._named("getAttachment", key.collection)
             properties |= {"digest": digest, "docID": key.doc_id}
             if "compress" in recorded.properties:

@@ -10,14 +10,22 @@ import sys
 from tests.simulation.topologies import TOPOLOGIES, run
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=200, help="how many seeds (200)")
     parser.add_argument("--first", type=int, default=0, help="the first one (0)")
     parser.add_argument("--seed", type=int, help="just this one, twice")
     parser.add_argument("--topology", choices=sorted(TOPOLOGIES), help="just this one")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     logging.disable(logging.WARNING)  # Lost connections are what this is about.
+    try:
+        return simulate(options)
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def simulate(options: argparse.Namespace) -> int:
+    """Run the seeds that were asked for; returns the exit code."""
     topologies = [options.topology] if options.topology else list(TOPOLOGIES)
     seeds = [options.seed] if options.seed is not None else None
     red = 0

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 
 from settee.errors import ConnectionFailedError
 from settee.net.link import CloseInfo, LinkEvents, PeerInfo
-
 from tests.simulation.loop import VirtualLoop
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from settee.db.blob import Blob
 from settee.db.collection import Collection
-
 from tests.simulation.world import SimPeer, World, world
 
 TOPOLOGIES: dict[str, list[tuple[int, int]]] = {

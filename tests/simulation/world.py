@@ -27,7 +27,6 @@ from settee.peer.passive import ListenerOptions, PassivePeer
 from settee.peer.runtime import Runtime
 from settee.peer.target import Target
 from settee.sync.events import Activity
-
 from tests.simulation.links import SimLink, link_pair
 from tests.simulation.loop import VirtualClock, VirtualLoop
 

@@ -352,6 +352,7 @@ class Driven:
     def elapse(self, seconds: float) -> None:
         self.now += seconds
         self.session.handle_timer(self.now)
+        self._look()
 
     def work(self) -> bool:
         """Carry out effects until there are none; tell whether there were any."""
@@ -531,11 +532,11 @@ class ScriptedPeer:
         return self.replies.pop(token)
 
     def take(self, profile: str) -> Request:
-        """Return the oldest request, which must be of this profile."""
-        assert self.requests, f"no {profile} came"
-        request = self.requests.pop(0)
-        assert request.properties["Profile"] == profile, request
-        return request
+        """Return the oldest request of this profile."""
+        for i, request in enumerate(self.requests):
+            if request.properties["Profile"] == profile:
+                return self.requests.pop(i)
+        raise AssertionError(f"no {profile} came, but {self.requests}")
 
     def take_all(self, profile: str) -> list[Request]:
         taken = [r for r in self.requests if r.properties["Profile"] == profile]

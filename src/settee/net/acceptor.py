@@ -484,7 +484,10 @@ class Acceptor:
         link = SocketLink(wire, server=True, peer=peer, heartbeat_s=self._heartbeat_s, on_gone=gone)
         events = accept.events
         try:
-            link.attach(events if isinstance(events, LinkEvents) else events(link))
+            # A class has the methods of its objects, but is what makes one.
+            if isinstance(events, type) or not isinstance(events, LinkEvents):
+                events = events(link)
+            link.attach(events)
         except Exception:
             link.abort()
             raise

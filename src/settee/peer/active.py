@@ -266,7 +266,7 @@ class ActivePeer:
         pull = options.replicator_type != "push"
         database = self._store.private_uuid.hex()
         ids = tuple(
-            checkpoint_id(database=database, remote=remote, collection=name, push=push, pull=pull)
+            checkpoint_id(database=database, remote=remote, collection=name)
             for name in options.collections
         )
         if self._reset:

@@ -42,18 +42,15 @@ def checkpoint_id(
     database: str,
     remote: str,
     collection: CollectionName,
-    push: bool,
-    pull: bool,
     filters: Sequence[object] = (),
 ) -> str:
     """Return the ID under which both peers keep a checkpoint.
 
     It names this database, the remote by what it is (certificate and database, not address), the
-    collection and what is replicated; change one of them and replication starts anew.
+    collection and the filters; change one of them and replication starts anew. Directions are not
+    part of it: the body keeps each by itself, so a pull after a push goes on where both stand.
     """
-    text = orjson.dumps(
-        [database, remote, collection.scope, collection.name, push, pull, list(filters)]
-    )
+    text = orjson.dumps([database, remote, collection.scope, collection.name, list(filters)])
     return "cp-" + base64.b64encode(hashlib.sha1(text, usedforsecurity=False).digest()).decode()
 
 

@@ -1,0 +1,41 @@
+"""Four peers in a star, a chain and a ring end equal, whatever happens to them on the way.
+
+What happens: edits, deletions and pictures on all of them at once, links cut at any moment,
+listeners away for minutes, clocks that differ by up to 80 seconds.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.__main__ import main
+from tests.simulation.topologies import TOPOLOGIES, run
+
+
+@pytest.mark.parametrize("seed", range(1000, 1004))
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+def test_peers_converge_after_concurrent_edits_deletions_and_pictures(
+    tmp_path: Path, topology: str, seed: int
+) -> None:
+    _, frames = run(topology, seed, tmp_path)
+    assert frames > 100
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+def test_the_same_seed_gives_the_same_trace_and_another_a_different_one(
+    tmp_path: Path, topology: str
+) -> None:
+    traces = [
+        run(topology, seed, tmp_path / str(n))[0] for n, seed in enumerate([2000, 2000, 2001])
+    ]
+    assert traces[0] == traces[1]
+    assert traces[0] != traces[2]
+
+
+@pytest.mark.slow
+def test_two_hundred_seeds_of_each_topology_converge(capsys: pytest.CaptureFixture[str]) -> None:
+    """Slow: 600 lives of four peers, and every tenth seed twice, take some minutes."""
+    assert main(["--seeds", "200"]) == 0, capsys.readouterr().out
+    print(capsys.readouterr().out)
