@@ -21,6 +21,8 @@ SOURCE = ROOT / "src"
 FILE_LINES_MAX = 700
 FUNCTION_LINES_MAX = 60
 LINE_CHARACTERS_MAX = 100
+PRAGMA = re.compile(r"\s+# (?:type: ignore|noqa)\b.*$")
+"""What a line says to a tool does not count: it can't be broken."""
 DOCSTRING_CHARACTERS_MIN = 20
 
 PURE = ("blip/", "doc/", "sync/", "net/frames.py", "net/http1.py")
@@ -305,7 +307,7 @@ def test_lines_fit_a_screen() -> None:
         for name, text in texts()
         if name.endswith(".py")
         for number, line in enumerate(text.splitlines(), start=1)
-        if len(line) > LINE_CHARACTERS_MAX
+        if len(PRAGMA.sub("", line)) > LINE_CHARACTERS_MAX
     )
 
 

@@ -83,6 +83,11 @@ COMPRESS_BODY_BYTES_MIN: Final = 64
 CHANGES_ROWS_MAX: Final = 200
 """Rows in one `changes` or `proposeChanges` message, as Couchbase Lite sends."""
 
+CHANGES_BYTES_MAX: Final = 14_000
+"""The body of one such message sent: it must fit into one frame, however badly it compresses.
+Of several frames a later, shorter message would overtake it, and its receiver, who goes by the
+order of arrival, would believe that it has all up to a sequence that it has not."""
+
 CHANGES_ROWS_RECEIVED_MAX: Final = 1000
 """Rows accepted in one message."""
 
@@ -263,5 +268,6 @@ BLOB_LEASE_S: Final = 3600.0
 
 assert UNACKED_BYTES_MAX > 2 * ACK_INTERVAL_BYTES, "a sender would stall before the next ACK"
 assert FRAME_BYTES_MAX <= FRAME_BYTES_RECEIVED_MAX
+assert CHANGES_BYTES_MAX + 256 <= FRAME_BYTES_MAX * 7 // 8, "an offer must fit into one frame"
 assert CHANGES_ROWS_MAX <= CHANGES_ROWS_RECEIVED_MAX
 assert INBOUND_BYTES_MAX + MESSAGE_BODY_BYTES_MAX < MESSAGES_INCOMPLETE_BYTES_MAX

@@ -41,16 +41,12 @@ def test_the_id_names_all_that_makes_a_replication_another_one() -> None:
         "database": "d",
         "remote": "r",
         "collection": DEFAULT,
-        "push": True,
-        "pull": True,
     }
     others = [
         {},
         {"database": "e"},
         {"remote": "s"},
         {"collection": ITEMS},
-        {"push": False},
-        {"pull": False},
         {"filters": [None, ["a"]]},
     ]
     ids = {checkpoint_id(**(base | other)) for other in others}

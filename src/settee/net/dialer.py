@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from settee.errors import (
     AuthenticationError,
+    CertificateError,
     ConfigError,
     ConnectionFailedError,
     NotAPeerError,
@@ -294,6 +295,12 @@ async def _dial_once(plan: DialPlan, reads: ReadBuffer) -> Link | Redirect:
         if wire.gone:
             link.ended(None)
         return link
+    except (CertificateError, NotAPeerError) as error:
+        if plan.where in str(error):
+            raise
+        # Who only judges an answer or a certificate doesn't know whose it is.
+        said = f"{plan.where}: {error}"
+        raise type(error)(said, domain=error.domain, code=error.code) from None
     finally:
         if wire.user is greeting:
             wire.abort()

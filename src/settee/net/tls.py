@@ -277,6 +277,7 @@ class _KeepingObject(ssl.SSLObject):
             if self.handshake is not None and self.outgoing is not None:
                 self.handshake.alert = self.outgoing.read()
             raise
+        self.handshake = self.outgoing = None
 
 
 class _KeepingContext(ssl.SSLContext):

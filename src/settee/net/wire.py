@@ -95,6 +95,7 @@ class Wire(asyncio.BufferedProtocol):
         """The connection is gone."""
         self.gone = True
         self.full = False
+        self._transport = None  # It holds us too: nothing should have to wait for the collector.
         if self._linger_timer is not None:
             self._linger_timer.cancel()
         if self._end is not None and not self._end.done():

@@ -23,6 +23,7 @@ from settee.limits import (
     RETRY_WAIT_S_MAX,
 )
 from settee.logs import printable, room_log
+from settee.net.connecting import waits_for_network
 from settee.net.dialer import DialPlan, dial
 from settee.net.link import Link
 from settee.net.tls import Trust
@@ -80,7 +81,7 @@ class ActivePeer:
         options: ReplicatorOptions,
         runtime: Runtime,
         *,
-        dialer: Dial = dial,
+        dialer: Dial | None = None,
     ) -> None:
         self.status: Final = Watched(
             ReplicatorStatus(activity=Activity.STOPPED, progress=Progress()), runtime.callback
@@ -93,7 +94,7 @@ class ActivePeer:
         self._store = db._store
         self._options = options
         self._runtime = runtime
-        self._dial = dialer
+        self._dial: Dial = dialer or functools.partial(dial, reads=runtime.reads)
         self._task: asyncio.Task[None] | None = None
         self._driver: SessionDriver | None = None
         self._wake = asyncio.Event()
@@ -161,7 +162,9 @@ class ActivePeer:
         if error is None:
             # The peer ended a continuous session in good order: it may come back.
             return self._options.continuous
-        if not (isinstance(error, SyncError) and error.transient):
+        if not isinstance(error, SyncError):
+            return False
+        if not error.transient and not (self._options.continuous and waits_for_network(error)):
             return False
         most = self._options.max_attempts
         if most is None:

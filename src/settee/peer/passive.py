@@ -202,6 +202,7 @@ class PassivePeer:
             decide=self._decide,
             on_refusal=self._refused,
             heartbeat_s=options.heartbeat_s,
+            reads=self._runtime.reads,
         )
 
     def _advertise(self) -> None:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from settee.clock import Clock, Workers
 from settee.errors import ClosedError, SetteeError
 from settee.logs import room_log
+from settee.net.wire import ReadBuffer
 
 __all__ = ["Runtime", "new_event_loop"]
 
@@ -47,6 +48,8 @@ class Runtime:
         self.reader = workers.serial("settee-reader")
         self.blobs = workers.serial("settee-blobs")
         self.callbacks = workers.serial("settee-peer-callbacks")
+        self.reads = ReadBuffer()
+        """What all links of this loop read into."""
         self._thread: threading.Thread | None = None
         self._closed = False
         self._tasks: set[asyncio.Task[Any]] = set()

@@ -126,7 +126,7 @@ class Checkpointer:
         self.remote = RemoteSequences()
         self._rev = ""
         self._own: bytes | None = None
-        self._saved: tuple[list[tuple[int, int]], str] | None = None
+        self._saved = self._state()  # Nothing: that needs no saving.
         self._saving = False
         self._dirty_since_s: float | None = None
         self._mismatches = 0

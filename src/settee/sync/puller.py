@@ -11,9 +11,9 @@ arrives meanwhile shares the next commit. A `rev` is answered after the commit t
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from functools import partial
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from settee.blip.message import Request
@@ -97,7 +97,7 @@ class Puller:
         self._collection = collection  # Its index in the session's configuration.
         self._remote = remote  # Active side only: what to checkpoint.
         self._pusher = pusher  # Passive side only: to suppress echoes.
-        self._announcements: deque[tuple[Request, list[AnnouncedRow]]] = deque()
+        self._announcements: list[tuple[int, list[AnnouncedRow], Request]] = []  # A heap.
         self._deciding = 0
         self._awaited: set[str] = set()  # Sequences asked for and not yet settled.
         self._batch: list[_Coming] = []
@@ -136,21 +136,37 @@ class Puller:
     # --- what the peer offers ---------------------------------------------------------------------
 
     def announced(self, request: Request) -> None:
-        """Take `changes`."""
+        """Take `changes`.
+
+        Its sequences mean something in the order sent only, and a short message may arrive before
+        a long one that was sent earlier: so it waits until all that was sent before it is here.
+        """
         rows = parse_announced(request.body)
-        if not rows:
-            self._caught_up = True
-            if not request.no_reply:
-                self._session.connection.reply_empty([request.number])
-        elif not request.no_reply:  # Rows without a wish for an answer: nothing to be done.
-            self._session.inbound_bytes += len(request.body)
-            self._announcements.append((request, rows))
+        if rows and request.no_reply:
+            return  # Rows without a wish for an answer: nothing to be done.
+        self._session.inbound_bytes += len(request.body)
+        heappush(self._announcements, (request.number, rows, request))
 
     def _decide_announcements(self) -> None:
-        while self._announcements and len(self._awaited) < REVS_WANTED_MAX and self._deciding < 4:
-            request, rows = self._announcements.popleft()
+        announcements, session = self._announcements, self._session
+        while (
+            announcements
+            and session.has_all_before(announcements[0][0])
+            and len(self._awaited) < REVS_WANTED_MAX
+            and self._deciding < 4
+        ):
+            number, rows, request = heappop(announcements)
+            if not rows:
+                self._caught_up = True
+                session.inbound_bytes -= len(request.body)
+                if not request.no_reply:
+                    session.connection.reply_empty([number])
+                continue
             self._deciding += 1
-            self._session.ask(
+            if self._remote is not None:
+                for row in rows:
+                    self._remote.announced(row.sequence, finished=False)
+            session.ask(
                 ReadHeld(self._collection, [row.doc_id for row in rows]),
                 partial(self._announced_held, request, rows),
             )
@@ -167,11 +183,11 @@ class Puller:
             if remote is not None:
                 if row.sequence in awaited:
                     answer = 0  # Announced twice: it is on its way, and not finished by that.
+                elif isinstance(answer, list):
+                    remote.announced(row.sequence, finished=False)
+                    awaited.add(row.sequence)
                 else:
-                    wanted = isinstance(answer, list)
-                    remote.announced(row.sequence, finished=not wanted)
-                    if wanted:
-                        awaited.add(row.sequence)
+                    remote.finished(row.sequence)
             answers.append(answer)
         self._session.connection.reply(
             request.number, self._reply_properties(), trimmed(answers), compress=True

@@ -25,6 +25,7 @@ from settee.doc.records import DELETED, ChangeRow, ChangesPage, Held, RevisionOu
 from settee.doc.revision import is_tree_name
 from settee.errors import PeerProtocolError, SyncError
 from settee.limits import (
+    CHANGES_BYTES_MAX,
     CHANGES_ROWS_MAX,
     CHANGES_UNANSWERED_MAX,
     HISTORY_NAMES_MAX,
@@ -179,13 +180,21 @@ class Pusher:
 
     def _offer(self) -> None:
         rows: list[ChangeRow] = []
+        parts: list[bytes] = []
+        room_bytes = CHANGES_BYTES_MAX - 1
         while self._rows and len(rows) < CHANGES_ROWS_MAX:
             row = self._rows.popleft()
             if row.doc_id in self._out:
                 self._defer(row)
                 continue
+            part = orjson.dumps(self._offer_row(row))
+            room_bytes -= len(part) + 1
+            if room_bytes < 0:
+                self._rows.appendleft(row)
+                break
             self._out[row.doc_id] = row
             rows.append(row)
+            parts.append(part)
         if not rows:
             return
         self._offers_out += 1
@@ -193,7 +202,7 @@ class Pusher:
             self._profile,
             self._wire,
             self._offer_properties(),
-            orjson.dumps([self._offer_row(row) for row in rows]),
+            b"[%b]" % b",".join(parts),
             lambda reply: self._offer_answered(rows, reply),
             urgent=True,
             compress=True,
@@ -389,6 +398,7 @@ class ActivePusher(Pusher):
         self._marks: list[tuple[str, str]] = []
         self._forbidden: dict[str, str] = {}  # Refused with 403: document -> revision.
         self._again: list[ChangeRow] = []
+        self._contesting = 0
 
     def read_on(self) -> None:
         """Look for changes once more, one-shot too: the pull has just made some to be pushed."""
@@ -397,7 +407,7 @@ class ActivePusher(Pusher):
     @property
     def is_idle(self) -> bool:
         """Whether everything known has been proposed, sent, answered and noted."""
-        return super().is_idle and not self._again and not self._marks
+        return super().is_idle and not (self._again or self._marks or self._contesting)
 
     def pump(self) -> None:
         """Start whatever may be started now."""
@@ -450,6 +460,9 @@ class ActivePusher(Pusher):
             theirs: object = ""
             if isinstance(answer, dict):
                 status, theirs = answer.get("status"), answer.get("rev")
+                if status == 0:
+                    wanted.append(_Wanted(row, (row.mark,) if row.mark else ()))
+                    continue
             if type(status) is not int:
                 raise PeerProtocolError(f"the status {status!r:.80} of a proposed revision")
             self._release(row)
@@ -462,6 +475,7 @@ class ActivePusher(Pusher):
             else:
                 self._failed(row, status)
         if contested:
+            self._contesting += 1
             self._session.ask(
                 ReadHeld(self.collection, [row.doc_id for row, _ in contested]),
                 lambda held: self._contested(contested, held),
@@ -469,6 +483,7 @@ class ActivePusher(Pusher):
 
     def _contested(self, contested: list[tuple[ChangeRow, str]], held: list[Held | None]) -> None:
         """The peer has another revision than the parent that was proposed."""
+        self._contesting -= 1
         for (row, theirs), mine in zip(contested, held, strict=True):
             if mine is None or mine.tid != row.tid:
                 self._settled(row)  # It changed here meanwhile: the feed has it again.

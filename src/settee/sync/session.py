@@ -48,6 +48,7 @@ from settee.sync.passive import PassiveRequests
 from settee.sync.patience import Patience
 from settee.sync.puller import Puller
 from settee.sync.pusher import ActivePusher, Pusher, RevSent
+from settee.sync.sequences import SequenceSet
 
 __all__ = ["Session", "SessionConfig"]
 
@@ -120,6 +121,7 @@ class Session:
         self._events: list[Event] = []
         self._reports: dict[tuple[int, bool], list[DocumentReplicated]] = {}
         self._patience = Patience(now)
+        self._arrived = SequenceSet()  # Numbers of the peer's requests that are complete.
         self._activity = Activity.BUSY
         self._started = False
         self._stopping_until_s: float | None = None
@@ -440,7 +442,12 @@ class Session:
             assert callable(token)
             token(reply)
 
+    def has_all_before(self, number: int) -> bool:
+        """Whether all requests that the peer began before this one have arrived completely."""
+        return self._arrived.first_missing() >= number
+
     def _requested(self, request: Request) -> None:
+        self._arrived.add(request.number)
         try:
             self._route(request)
         except SetteeError as error:
