@@ -1,4 +1,8 @@
-"""What every test runs under: repeatable chance, and nothing of the user's own in reach."""
+"""What every test runs under: repeatable chance, and nothing of the user's own in reach.
+
+Also what keeps docs/features.md true: the marks of all tests are gathered here, and a whole run
+fails in which every test of a feature was skipped.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tools import features
 
 # The same examples in each run: a red test is red for everybody. `make night` looks further.
 settings.register_profile(
@@ -29,3 +35,28 @@ def no_home_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> object:
         for name, value in changed.items():
             patch.setenv(name, value)
         yield Path(place)
+
+
+# --- the proofs of features -----------------------------------------------------------------------
+
+PROOFS: pytest.StashKey[features.Proofs] = pytest.StashKey()
+"""The marks of all tests; there if all were collected."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Gather the marks before `-m` and `-k` take tests out."""
+    if config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        config.stash[PROOFS] = features.proofs_of(items)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Turn a green run red in which a feature had tests and all of them were skipped."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if exitstatus or reporter is None or PROOFS not in session.config.stash:
+        return
+    skipped = {report.nodeid for report in reporter.stats.get("skipped", ())}
+    if idle := features.never_run(session.items, skipped):
+        reporter.write_line(f"\nno test ran that proves: {', '.join(idle)}", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -15,6 +15,7 @@ def classes() -> list[type[BaseException]]:
     ]
 
 
+@pytest.mark.feature("DB-20")
 def test_all_errors_have_one_root_and_are_exported() -> None:
     assert {c.__name__ for c in classes()} == set(errors.__all__)
     assert all(issubclass(c, errors.SetteeError) for c in classes())
@@ -27,6 +28,7 @@ def test_the_tree_drawn_in_the_docstring_is_the_tree() -> None:
         assert f" {c.__name__}" in drawn, c.__name__
 
 
+@pytest.mark.feature("DB-20")
 @pytest.mark.parametrize("c", classes())
 def test_each_error_tells_whose_fault_it_was(c: type[BaseException]) -> None:
     faults = [errors.UsageError, errors.StoreError, errors.SyncError]
@@ -47,6 +49,7 @@ def test_only_lost_connections_are_worth_another_try_unless_said_otherwise() -> 
     assert not errors.ConnectionFailedError("x", transient=False).transient
 
 
+@pytest.mark.feature("DB-20")
 def test_a_protocol_error_carries_what_the_peer_is_told() -> None:
     error = errors.PeerProtocolError("bad row")
     assert (error.domain, error.code) == ("HTTP", 400)

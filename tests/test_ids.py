@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from settee.errors import InvalidNameError
 from settee.ids import (
     CollectionName,
+    are_plain_document_ids,
     check_database_name,
     check_document_id,
     digest_bytes,
@@ -116,3 +117,15 @@ def test_digests_travel_there_and_back(raw: bytes) -> None:
 )
 def test_what_is_no_digest_is_none(text: object) -> None:
     assert digest_bytes(text) is None
+
+
+@given(st.lists(st.text(max_size=5) | st.sampled_from(["_a", "a_", "", "x" * 240, "x" * 241])))
+def test_ids_that_are_plain_together_are_good_one_by_one(texts: list[str]) -> None:
+    if are_plain_document_ids(texts):
+        assert all(is_document_id(text) for text in texts)
+
+
+@pytest.mark.parametrize("odd", ["", "_a", "a\n", "\x7f", "ü", "x" * 241, 5, None, b"a"])
+def test_one_odd_id_among_many_is_seen(odd: object) -> None:
+    assert are_plain_document_ids(["a", "b_c", "x" * 240])
+    assert not are_plain_document_ids(["a", odd, "b"])

@@ -76,7 +76,7 @@ def test_the_second_run_installs_nothing(run: ModuleType, commands: Commands) ->
     assert commands.made() == 0
     python = str(run.venv_program("python"))
     assert commands.handed_over[-1] == [
-        *[python, "-m", "pytest", "-q", "-m", "not slow"],
+        *[python, "-m", "pytest", "-q", "-m", "not slow and not interop"],
         "tests/doc",
     ]
 
@@ -189,4 +189,4 @@ def test_the_night_looks_further(
     monkeypatch.setenv("SETTEE_HYPOTHESIS", "steady")
     run.main(["night"])
     assert run.os.environ["SETTEE_HYPOTHESIS"] == "night"
-    assert commands.handed_over[-1][1:] == ["-m", "pytest", "-q"]
+    assert commands.handed_over[-1][1:] == ["-m", "pytest", "-q", "-m", "not interop"]

@@ -3,8 +3,8 @@
     demo      install settee into .venv if needed, then run ``settee demo``
     test      install it with its test tools, then run the tests that take under a second each
     check     everything that has to pass before a commit goes in: bash .ci/run
-    interop   the tests against real Couchbase Lite peers
-    night     every test there is, with fresh random seeds for the property tests
+    interop   the tests against real Couchbase Lite peers, fetched and built the first time
+    night     every other test there is, with fresh random seeds for the property tests
 
 What follows the word is handed on, such as ``test tests/doc -k blob``. Needs Python 3.11 or newer
 with venv and, the first time, a package index; nothing else. A `.venv` that fits is used as it is:
@@ -56,11 +56,11 @@ def main(arguments: list[str]) -> int:
         return hand_over([python, "-m", "settee", "demo", *rest])
     pytest = [python, "-m", "pytest", "-q"]
     if command == "test":
-        return hand_over([*pytest, "-m", "not slow", *rest])
+        return hand_over([*pytest, "-m", "not slow and not interop", *rest])
     if command == "interop":
         return interop(pytest, rest)
     os.environ["SETTEE_HYPOTHESIS"] = "night"
-    return hand_over([*pytest, *rest])
+    return hand_over([*pytest, "-m", "not interop", *rest])
 
 
 def with_newer_python(arguments: list[str]) -> int:

@@ -19,6 +19,7 @@ from settee.db.collection import Collection as Collection
 from settee.db.database import Database as Database
 from settee.db.database import Transaction as Transaction
 from settee.db.document import Document as Document
+from settee.db.models import OTHER_KEYS as OTHER_KEYS
 from settee.db.observer import CollectionChange as CollectionChange
 from settee.db.observer import DocumentChange as DocumentChange
 from settee.db.observer import Subscription as Subscription
@@ -50,12 +51,23 @@ from settee.errors import UsageError as UsageError
 from settee.identity.identity import TLSIdentity as TLSIdentity
 from settee.identity.inspect import CertificateInfo as CertificateInfo
 from settee.identity.users import HashedUsers as HashedUsers
+from settee.logs import LogSink as LogSink
+from settee.logs import RedactingFormatter as RedactingFormatter
+from settee.logs import log_to as log_to
+from settee.peer import AccessRequest as AccessRequest
 from settee.peer import Activity as Activity
 from settee.peer import BasicAuthenticator as BasicAuthenticator
+from settee.peer import BearerAuthenticator as BearerAuthenticator
 from settee.peer import Browser as Browser
+from settee.peer import ClientCertificateAuthenticator as ClientCertificateAuthenticator
+from settee.peer import CollectionConfig as CollectionConfig
+from settee.peer import Conflict as Conflict
 from settee.peer import DocumentError as DocumentError
+from settee.peer import DocumentFlags as DocumentFlags
 from settee.peer import DocumentReplicated as DocumentReplicated
 from settee.peer import DocumentsReplicated as DocumentsReplicated
+from settee.peer import ListenerCertificateAuthenticator as ListenerCertificateAuthenticator
+from settee.peer import ListenerConfig as ListenerConfig
 from settee.peer import ListenerConnection as ListenerConnection
 from settee.peer import ListenerPasswordAuthenticator as ListenerPasswordAuthenticator
 from settee.peer import ListenerStatus as ListenerStatus
@@ -65,10 +77,14 @@ from settee.peer import Progress as Progress
 from settee.peer import Refusal as Refusal
 from settee.peer import ReplicationResult as ReplicationResult
 from settee.peer import Replicator as Replicator
+from settee.peer import ReplicatorConfig as ReplicatorConfig
 from settee.peer import ReplicatorStatus as ReplicatorStatus
+from settee.peer import SessionAuthenticator as SessionAuthenticator
 from settee.peer import URLEndpointListener as URLEndpointListener
 from settee.peer import browse as browse
 from settee.peer import replicator as _replicator
+from settee.store.maintenance import Compacted as Compacted
+from settee.store.maintenance import Problem as Problem
 
 # `Database.replicate` is the one thing that the database needs of the room above it.
 Database._replication = _replicator
@@ -80,6 +96,10 @@ __all__ = [
     "Document",
     "Blob",
     "Transaction",
+    "OTHER_KEYS",
+    # maintenance
+    "Compacted",
+    "Problem",
     # changes
     "Changes",
     "CollectionChange",
@@ -88,14 +108,24 @@ __all__ = [
     # replication
     "Activity",
     "BasicAuthenticator",
+    "CollectionConfig",
+    "Conflict",
+    "DocumentFlags",
+    "BearerAuthenticator",
+    "ClientCertificateAuthenticator",
     "DocumentError",
     "DocumentReplicated",
     "DocumentsReplicated",
     "Progress",
     "ReplicationResult",
     "Replicator",
+    "ReplicatorConfig",
     "ReplicatorStatus",
+    "SessionAuthenticator",
     # listening
+    "AccessRequest",
+    "ListenerCertificateAuthenticator",
+    "ListenerConfig",
     "ListenerConnection",
     "ListenerPasswordAuthenticator",
     "ListenerStatus",
@@ -110,6 +140,10 @@ __all__ = [
     "CertificateInfo",
     "HashedUsers",
     "TLSIdentity",
+    # logging
+    "LogSink",
+    "RedactingFormatter",
+    "log_to",
     # errors
     "AuthenticationError",
     "CertificateError",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from settee.errors import InvalidNameError
@@ -17,6 +18,7 @@ __all__ = [
     "DEFAULT_COLLECTION",
     "DEFAULT_SCOPE",
     "CollectionName",
+    "are_plain_document_ids",
     "check_database_name",
     "check_document_id",
     "digest_bytes",
@@ -82,6 +84,25 @@ def is_document_id(text: str) -> bool:
         return len(text.encode()) <= DOCUMENT_ID_BYTES_MAX
     except UnicodeEncodeError:  # A lone surrogate.
         return False
+
+
+def are_plain_document_ids(texts: Sequence[object]) -> bool:
+    """Tell whether all may be document IDs, quickly; False: look at each with `check_document_id`.
+
+    True for ASCII without controls, as most IDs are.
+    """
+    try:
+        together = "".join(texts)  # type: ignore[arg-type]  # Others than text raise.
+    except TypeError:
+        return False
+    sizes = list(map(len, texts))  # type: ignore[arg-type]
+    return (
+        together.isascii()
+        and together.isprintable()
+        and min(sizes, default=0) > 0
+        and max(sizes) <= DOCUMENT_ID_BYTES_MAX
+        and not ("_" in together and any(text[0] == "_" for text in texts))  # type: ignore[index]
+    )
 
 
 def check_document_id(text: str) -> str:

@@ -41,6 +41,12 @@ VECTOR_SOURCES_MAX: Final = 64
 CLOCK_AHEAD_S_MAX: Final = 120
 """A version further in the future than this is refused, as Couchbase Lite does."""
 
+DELTA_BODY_BYTES_MIN: Final = 200
+"""Smaller bodies are sent whole; Couchbase Lite's own threshold."""
+
+DELTA_BASES_MAX: Final = 2
+"""Earlier bodies kept per document for deltas, besides those that a remote is known to have."""
+
 # --- BLIP ---------------------------------------------------------------------------------------
 
 FRAME_BYTES_MAX: Final = 16384
@@ -69,8 +75,14 @@ once, as Couchbase Lite may, stays below."""
 MESSAGE_BODY_BYTES_MAX: Final = DOCUMENT_BODY_BYTES_MAX + PROPERTIES_BYTES_MAX
 """An incoming message, inflated; blobs are streamed and not held to this."""
 
-REQUESTS_UNANSWERED_MAX: Final = 4096
-"""Incoming requests not yet answered, per connection; a peer that sends more is broken."""
+REQUESTS_UNANSWERED_READING_MAX: Final = 4096
+"""With more requests than this waiting for our disk the link is not read. Couchbase Lite counts
+the bytes of what it has out (2 MiB), not the revisions: of small documents that is tens of
+thousands."""
+
+REQUESTS_UNANSWERED_MAX: Final = 32_768
+"""Incoming requests not yet answered, per connection; a peer that sends more is broken. What one
+read may hold of the shortest requests fits above `REQUESTS_UNANSWERED_READING_MAX`."""
 
 COMPRESSION_LEVEL: Final = 1
 """Of the deflate stream. Level 1 costs half of level 6 and gives nearly the same on rows."""
@@ -177,6 +189,29 @@ HTTP_BODY_BYTES_MAX: Final = 64 * 1024
 
 REDIRECTS_MAX: Final = 10
 
+COOKIE_BYTES_MAX: Final = 4096
+"""Name and value of one cookie."""
+
+COOKIES_PER_DOMAIN_MAX: Final = 20
+COOKIE_HEADER_BYTES_MAX: Final = 6 * 1024
+"""What all cookies of a request may take of its head."""
+
+LOGIN_FAILURES_FREE: Final = 5
+"""Wrong passwords of one user from one address within a minute that cost no wait."""
+
+LOGIN_WINDOW_S: Final = 60.0
+LOGIN_DELAY_S: Final = 2.0
+"""After that, one try every so many seconds."""
+
+LOGIN_DELAY_S_MAX: Final = 8.0
+"""Whoever would have to wait for longer is told to come back later."""
+
+LOGIN_CHECKS_AT_ONCE_MAX: Final = 2
+"""Password checks that run at the same time: each takes 16 MiB and a core for 50 ms."""
+
+LOGINS_WATCHED_MAX: Final = 4096
+"""Addresses and users whose failures are remembered."""
+
 WEBSOCKET_MESSAGE_BYTES_MAX: Final = FRAME_BYTES_RECEIVED_MAX
 WEBSOCKET_PARTS_MAX: Final = 64
 """Continuation frames of one message."""
@@ -263,6 +298,13 @@ DATA_VERSION_POLL_S: Final = 0.25
 PAGE_ROWS: Final = 500
 """Rows per short read transaction when iterating or reading the feed."""
 
+CHECK_PROBLEMS_MAX: Final = 1000
+"""Problems that one check of a database lists: with more it needs a copy, not a longer list."""
+
+LOG_FILE_BYTES: Final = 2**20
+LOG_FILES_KEPT_MAX: Final = 3
+"""A log file of a MiB, and three older ones: days of an idle peer, and room on any disk."""
+
 BLOB_LEASE_S: Final = 3600.0
 """A blob file younger than this may be in use by another process and is never removed."""
 
@@ -271,3 +313,7 @@ assert FRAME_BYTES_MAX <= FRAME_BYTES_RECEIVED_MAX
 assert CHANGES_BYTES_MAX + 256 <= FRAME_BYTES_MAX * 7 // 8, "an offer must fit into one frame"
 assert CHANGES_ROWS_MAX <= CHANGES_ROWS_RECEIVED_MAX
 assert INBOUND_BYTES_MAX + MESSAGE_BODY_BYTES_MAX < MESSAGES_INCOMPLETE_BYTES_MAX
+assert REVS_WANTED_MAX <= REQUESTS_UNANSWERED_READING_MAX, "reading would pause in a usual pull"
+assert REQUESTS_UNANSWERED_READING_MAX + READ_BUFFER_BYTES // 13 < REQUESTS_UNANSWERED_MAX, (
+    "one read may hold so many requests: 6 bytes of WebSocket, 7 of BLIP"
+)

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from settee.aio import Database
+from settee.aio import Blob, Database
 from settee.db import database as blocking
 from settee.errors import (
     ClosedError,
@@ -17,6 +18,12 @@ from settee.errors import (
     TransactionError,
 )
 from tests.aio.conftest import Play
+
+
+@dataclasses.dataclass
+class Item:
+    name: str
+    image: Blob | None = None
 
 
 def test_it_is_opened_by_the_with_or_the_await_and_not_before(tmp_path: Path) -> None:
@@ -140,9 +147,6 @@ def test_what_would_wait_for_itself_is_refused_inside(play: Play) -> None:
     async def scene(db: Database) -> None:
         async with db.transaction():
             with pytest.raises(TransactionError):
-                async with db.transaction():
-                    pass
-            with pytest.raises(TransactionError):
                 await db.close()
             with pytest.raises(TransactionError):
                 await db.replicate("wss://x/y")
@@ -160,5 +164,114 @@ def test_replicate_runs_beside_the_loop(play: Play, monkeypatch: pytest.MonkeyPa
     async def scene(db: Database) -> None:
         result = await db.replicate("wss://x/y", continuous=False)
         assert result == (db._blocking, "wss://x/y", {"continuous": False})
+
+    play(scene)
+
+
+@pytest.mark.feature("TX-01")
+def test_transactions_nest(play: Play) -> None:
+    async def scene(db: Database) -> None:
+        items = db.default_collection
+        async with db.transaction():
+            await items.put("a", {})
+            async with db.transaction() as inner:
+                await items.put("b", {})
+                inner.rollback()
+            async with db.transaction():
+                await items.put("c", {})
+        assert [each async for each in items] == ["a", "c"]
+        async with db.transaction() as outer, db.transaction():
+            made = await db.collection("x", create=True)
+            outer.rollback()
+        with pytest.raises(ClosedError, match="deleted"):
+            await made.put("a", {})
+
+    play(scene)
+
+
+@pytest.mark.feature("MNT-01", "MNT-02", "MNT-03", "BLOB-08")
+def test_maintenance_and_blobs_by_themselves(play: Play) -> None:
+    async def scene(db: Database) -> None:
+        blob = await db.save_blob(Blob.from_bytes(b"picture", "image/png"))
+        found = await db.get_blob(blob.properties)
+        assert found is not None
+        assert await found.read() == b"picture"
+        assert await db.get_blob("sha1-qvTGHdzF6KLavt4PO0gs2a6pQ00=") is None
+        await db.default_collection.put("a", {"image": blob})
+        await db.reindex()
+        await db.optimize()
+        assert (await db.compact()).blobs_removed == 0
+        assert await db.check() == await db.check(blobs=False) == []
+        async with db.transaction():
+            with pytest.raises(TransactionError):
+                await db.compact()
+
+    play(scene)
+
+
+@pytest.mark.feature("DB-10", "PRE-01")
+def test_a_database_is_copied_and_a_prebuilt_one_opened(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with Database("prebuilt", directory=tmp_path) as db:
+            await db.default_collection.put("a", {"n": 1})
+            assert await Database.copy(db, "copy", directory=tmp_path) == tmp_path / "copy.settee"
+            original = db.uuid
+        for _ in range(2):
+            opening = Database.open_prebuilt("app", db.path, directory=tmp_path / "home")
+            async with opening as app:
+                assert app.path == tmp_path / "home" / "app.settee"
+                assert app.uuid != original
+                assert (await app.default_collection["a"])["n"] == 1
+
+    asyncio.run(scene())
+
+
+@pytest.mark.feature("DOC-25")
+def test_dataclasses_are_saved_and_read(play: Play) -> None:
+    async def scene(db: Database) -> None:
+        items = db.default_collection
+        apples = Item("Apples", Blob.from_bytes(b"red"))
+        await items.save(apples, id="apples")
+        await items.put("again", apples)
+        assert await items.save_many([("third", apples)]) == 1
+        for each in ("apples", "again", "third"):
+            found = await items.get(each, as_=Item)
+            assert found is not None
+            assert found.image is not None
+            assert (found.name, await found.image.read()) == ("Apples", b"red")
+        assert await items.get("none", 5, as_=Item) == 5
+
+    play(scene)
+
+
+@pytest.mark.feature("TX-01")
+def test_a_task_cannot_write_into_the_nested_transaction_of_another(play: Play) -> None:
+    """Its rollback would undo that write, and nobody would know."""
+
+    async def scene(db: Database) -> None:
+        items = db.default_collection
+        inside, tried = asyncio.Event(), asyncio.Event()
+
+        async def nests() -> None:
+            async with db.transaction() as inner:
+                await items.put("undone", {})
+                await asyncio.create_task(writes_inside())
+                inside.set()
+                await tried.wait()
+                inner.rollback()
+
+        async def writes_inside() -> None:
+            await items.put("inside", {})
+
+        async with db.transaction():
+            task = asyncio.create_task(nests())
+            await inside.wait()
+            for attempt in (items.put("lost", {}), db.transaction().__aenter__()):
+                with pytest.raises(TransactionError, match="another task"):
+                    await attempt
+            tried.set()
+            await task
+            await items.put("kept", {})
+        assert [each async for each in items] == ["kept"]
 
     play(scene)

@@ -66,10 +66,12 @@ def test_each_name_has_the_same_parameters_and_words(blocking: type, skin: type,
 def test_what_waits_in_one_skin_is_awaited_in_the_other() -> None:
     not_awaited = {
         "disconnect",
+        "open_prebuilt",
         "on_documents",
         "on_event",
         "on_refused",
         "on_status",
+        "resume",
         "statuses",
         "changes",
         "document_changes",

@@ -206,7 +206,7 @@ def test_64_requests_may_be_unfinished_and_not_one_more() -> None:
     refused(connection, script.frame(67, MORE_COMING, EMPTY))
 
 
-def test_4096_requests_may_wait_for_an_answer_and_not_one_more() -> None:
+def test_so_many_requests_may_wait_for_an_answer_and_not_one_more() -> None:
     script, connection = Script(), Connection()
     frames = [script.frame(n, MSG, EMPTY) for n in range(1, REQUESTS_UNANSWERED_MAX + 1)]
     connection.receive(frames)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from settee import cli
+from settee import Database, cli
 
 
 class Ran(NamedTuple):
@@ -23,6 +23,8 @@ def run(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.delenv("SETTEE_PASSWORD", raising=False)
+    # What a power cut would take is not what these tests are about, and fsyncs are their time.
+    monkeypatch.setitem(Database.__init__.__kwdefaults__, "durability", "memory")
 
     def run_it(*arguments: object, stdin: str | bytes = "") -> Ran:
         raw = stdin if isinstance(stdin, bytes) else stdin.encode()

@@ -6,18 +6,27 @@ import os
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
 from settee.cli import app as app_module
+from tools import commands
 
-COMMANDS = ["listen", "browse", "sync", "push", "pull", "ls", "cat", "put", "rm", "info", "demo"]
+COMMANDS = [
+    *("demo", "listen", "browse", "sync", "push", "pull"),
+    *("ls", "cat", "put", "rm", "revs", "expire", "watch"),
+    *("import", "export", "cp", "info", "collections", "mkcoll", "rmcoll"),
+    *("check", "compact", "reindex"),
+]
+GROUPS = {"cert": ["make", "show", "list", "delete", "export"], "user": ["add", "remove", "list"]}
 
 
 def test_version(run):
     assert run("--version") == (0, f"settee {metadata.version('settee')}\n", "")
 
 
+@pytest.mark.feature("CLI-09")
 def test_the_help_names_every_command_and_the_exit_codes(run):
     ran = run("--help")
     assert ran.code == 0
@@ -26,6 +35,7 @@ def test_the_help_names_every_command_and_the_exit_codes(run):
     assert "Exit codes" in ran.out
 
 
+@pytest.mark.feature("CLI-09")
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_has_help_with_a_sentence_for_each_option(run, command):
     ran = run(command, "--help")
@@ -110,3 +120,31 @@ def test_a_pipe_that_is_not_utf_8_gets_utf_8(run, tmp_path):
     )
     assert (ended.returncode, ended.stderr) == (0, b"")
     assert "✓ 🥕" in ended.stdout.decode("utf-8")
+
+
+def test_no_command_is_left_out_here():
+    tree = app_module.command()
+    assert set(tree.commands) == {*COMMANDS, *GROUPS}
+    assert {name: list(tree.commands[name].commands) for name in GROUPS} == GROUPS
+
+
+@pytest.mark.parametrize(
+    ("group", "command"), [(group, each) for group, all_ in GROUPS.items() for each in all_]
+)
+def test_each_command_of_a_group_has_help(run, group, command):
+    assert run(group, command, "--help").code == 0
+    parameters = app_module.command().commands[group].commands[command].params
+    assert all(getattr(each, "help", None) for each in parameters)
+
+
+def test_help_fits_80_columns_and_breaks_lines_where_the_terminal_does(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for command in COMMANDS:
+        shown = run(command, "--help").out.splitlines()
+        assert max(map(len, shown)) <= 80, command
+    assert "\n" not in app_module.command().commands["import"].help.split("\n\n")[1]
+
+
+def test_the_page_of_commands_is_what_their_help_says():
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert page == commands.page(), "run tools/docs.py cli"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from settee import Database
 
 
@@ -14,6 +16,7 @@ def _make(directory):
         db.default_collection["a"] = {}
 
 
+@pytest.mark.feature("CLI-10")
 def test_info_tells_collections_and_size(run, tmp_path):
     _make(tmp_path)
     ran = run("info", "van")

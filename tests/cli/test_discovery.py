@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from settee import PeerFound, PeerGone
 from settee.cli import discovery
 
@@ -18,6 +20,7 @@ FOUND = PeerFound(
 )
 
 
+@pytest.mark.feature("CLI-23")
 def test_a_peer_found_is_one_line_with_all_its_addresses(capsys):
     discovery._show(FOUND, as_json=False)
     said = capsys.readouterr().out

@@ -23,6 +23,7 @@ def van(tmp_path):
     return "van"
 
 
+@pytest.mark.feature("CLI-01", "CLI-18")
 def test_put_then_cat_gives_the_same_document(run):
     put = run("put", "van", "a", '{"name": "Möhren", "n": [1, 2.5, null]}')
     assert put.code == 0
@@ -49,6 +50,7 @@ def test_put_replaces_unless_it_is_told_to_merge(run):
     assert json.loads(run("cat", "van", "a").out) == {"z": 3}
 
 
+@pytest.mark.feature("CLI-01")
 def test_put_takes_files_as_blobs_and_cat_gives_them_back(run, tmp_path):
     (tmp_path / "p.png").write_bytes(b"\x89PNG\x00\xff")
     assert run("put", "van", "a", '{"n": 1}', "--blob", "image=p.png").code == 0
@@ -123,6 +125,7 @@ def test_a_missing_document_collection_or_blob_is_exit_code_3(van, run):
         assert ran.err.count("\n") == 1, command
 
 
+@pytest.mark.feature("CLI-12")
 def test_ls_filters_pages_and_tells_more(van, run):
     assert run("ls", van, "-c", "shop.items").out.split() == ["item::apples", "item::beets", "note"]
     assert run("ls", van, "item::*", "-c", "shop.items").out.split() == [
@@ -159,6 +162,7 @@ def test_ids_of_others_do_not_reach_the_terminal_raw(run, tmp_path):
     assert json.loads(cat.out) == {"t": "\x1b]0;owned\x07\x9b"}
 
 
+@pytest.mark.feature("CLI-18")
 def test_rm_removes_all_or_none(van, run):
     ran = run("rm", van, "note", "nobody", "-c", "shop.items")
     assert ran.code == 3
@@ -175,3 +179,36 @@ def test_rm_purge_forgets_the_document(van, run):
 def test_a_blob_assignment_without_a_file_is_exit_code_2(van, run):
     ran = run("put", van, "a", "{}", "--blob", "image")
     assert (ran.code, "KEY=FILE" in ran.err) == (2, True)
+
+
+@pytest.mark.feature("CLI-01")
+def test_cat_shows_one_property_alone(van, run):
+    run("put", van, "a", '{"items": [{"price": 1.5}], "name": "Möhren"}')
+    assert run("cat", van, "a", "--key", "items[0].price").out == "1.5\n"
+    assert run("cat", van, "a", "-k", "name").out == '"Möhren"\n'
+    assert run("cat", van, "a", "-k", "items", "--json").out == '[{"price":1.5}]\n'
+    assert run("cat", van, "a", "-k", "items[1]").code == 3
+
+
+@pytest.mark.feature("CLI-18")
+def test_put_makes_or_updates_only_if_that_is_what_is_meant(van, run):
+    assert run("put", van, "a", '{"n": 1}', "--create").code == 0
+    assert run("put", van, "a", '{"n": 2}', "--create").code == 2
+    assert run("cat", van, "a", "--json").out == '{"n":1}\n'
+    assert run("put", van, "a", '{"n": 3}', "--update").code == 0
+    assert run("put", van, "a", '{"m": 4}', "--update", "--merge").code == 0
+    assert run("cat", van, "a", "--json").out == '{"n":3,"m":4}\n'
+    assert run("put", van, "b", "{}", "--update").code == 3
+    assert run("put", "gone", "b", "{}", "--update").code == 3
+    assert run("ls", van).out == "a\n"
+
+
+@pytest.mark.feature("CLI-12")
+def test_ls_lists_more_documents_than_a_page_or_a_block_has(run):
+    run("import", "van", stdin="".join(f'{{"_id":"{n:05}"}}\n' for n in range(2100)))
+    assert len(run("ls", "van").out.splitlines()) == 2100
+    long = run("ls", "van", "--long").out.splitlines()
+    assert len(long) == 2101
+    assert len({row.index("2 B") for row in long[1:]}) <= 3
+    page = run("ls", "van", "--long", "--json", "--offset", "2000", "--limit", "2").out
+    assert [json.loads(row)["id"] for row in page.splitlines()] == ["02000", "02001"]

@@ -57,6 +57,7 @@ class _Listening:
         return self._process.returncode, [json.loads(line) for line in rest.splitlines()]
 
 
+@pytest.mark.feature("CLI-22")
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGTERM to send")
 def test_a_listener_tells_who_came_and_keeps_port_and_certificate(run, tmp_path, monkeypatch):

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from settee.cli.render import (
     SyncView,
+    TransferView,
     bytes_text,
     counts_text,
     json_text,
     line,
+    lines,
     problem,
     safe,
     table,
@@ -148,3 +150,42 @@ def test_a_quiet_view_says_nothing(capsys):
     with SyncView("wss://kitchen", quiet=True) as view:
         view.show("busy", documents=1, documents_total=2, bytes_done=3, elapsed_s=1.0)
     assert capsys.readouterr() == ("", "")
+
+
+def test_many_lines_are_printed_safely_and_all(capsys):
+    lines(f"{n}\x1b" for n in range(2500))
+    said = capsys.readouterr().out.splitlines()
+    assert (len(said), said[0], said[-1]) == (2500, "0\\x1b", "2499\\x1b")
+
+
+def test_a_table_of_nothing_has_its_headings(capsys):
+    table(["ID", "Size>"], [])
+    assert capsys.readouterr().out.split() == ["ID", "Size"]
+
+
+def test_the_headings_of_a_long_table_come_once(capsys):
+    table(["ID", "N>"], ((f"item {n}", n) for n in range(2500)))
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 2501
+    assert said[0].split() == ["ID", "N"]
+    assert said[1] == "item 0      0"
+
+
+def test_wide_signs_take_two_cells(capsys):
+    table(["ID", "N>"], [("🥕🥕", 1), ("abcd", 22)])
+    assert capsys.readouterr().out.splitlines()[1:] == ["🥕🥕   1", "abcd  22"]
+
+
+def test_a_transfer_without_a_terminal_shows_nothing(capsys):
+    with TransferView("importing") as view:
+        view.show(documents=1, bytes_done=2, elapsed_s=0.0)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_transfer_on_a_terminal_shows_documents_bytes_and_rate(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with TransferView("importing") as view:
+        view.show(documents=1200, bytes_done=2_400_000, elapsed_s=2.0, share=0.5)
+        task = view._progress.tasks[0]
+        assert (task.completed, task.total) == (0.5, 1.0)
+        assert task.fields["counts"] == "1,200 documents · 2.4 MB · 600/s"

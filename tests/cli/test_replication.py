@@ -51,6 +51,7 @@ def _login(kitchen, secret):
     return ["--user", "bob", "--password-file", secret, "--pin", kitchen.pin, "-c", "shop.items"]
 
 
+@pytest.mark.feature("BLOB-10", "CLI-05")
 def test_pull_makes_the_database_and_brings_documents_and_blobs(run, kitchen, secret, tmp_path):
     ran = run("pull", "van", kitchen.url, *_login(kitchen, secret))
     assert ran.code == 0
@@ -60,6 +61,7 @@ def test_pull_makes_the_database_and_brings_documents_and_blobs(run, kitchen, se
     assert run("cat", "van", "apples", "-c", "shop.items", "--blob", "image").out == "png" * 1000
 
 
+@pytest.mark.feature("CLI-05")
 def test_push_sends_what_the_peer_lacks(run, kitchen, secret):
     run("put", "van", "corn", '{"quantity": 3}', "-c", "shop.items")
     ran = run("push", "van", kitchen.url, *_login(kitchen, secret), "--quiet")

@@ -82,6 +82,7 @@ def temporary_files(directory: Path) -> list[str]:
     )
 
 
+@pytest.mark.feature("DB-03")
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("victim", ["passive", "active"])
 def test_a_peer_that_is_killed_loses_nothing_acknowledged_and_both_end_equal(

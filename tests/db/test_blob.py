@@ -25,6 +25,7 @@ from settee.limits import BLOB_CHUNK_BYTES
 HELLO_DIGEST = "sha1-qvTGHdzF6KLavt4PO0gs2a6pQ00="
 
 
+@pytest.mark.feature("BLOB-01", "BLOB-05")
 def test_bytes_have_length_and_digest_before_any_save() -> None:
     blob = Blob.from_bytes(bytearray(b"hello"), "text/plain")
     assert (blob.length, blob.digest, blob.content_type) == (5, HELLO_DIGEST, "text/plain")
@@ -37,6 +38,7 @@ def test_bytes_have_length_and_digest_before_any_save() -> None:
     }
 
 
+@pytest.mark.feature("BLOB-03", "BLOB-05", "BLOB-07")
 def test_a_blob_comes_back_wherever_it_lies_in_the_tree(items: Collection) -> None:
     items["d"] = {
         "photo": Blob.from_bytes(b"hello", "image/png"),
@@ -50,6 +52,7 @@ def test_a_blob_comes_back_wherever_it_lies_in_the_tree(items: Collection) -> No
     assert read["album"][1][0].read() == b"x"
 
 
+@pytest.mark.feature("BLOB-02")
 def test_a_file_is_guessed_read_at_the_save_and_known_after_it(
     items: Collection, tmp_path: Path
 ) -> None:
@@ -92,6 +95,7 @@ class OnlyReads:
         return self._stream.read(min(size, 10_000))
 
 
+@pytest.mark.feature("BLOB-02")
 def test_a_stream_is_read_once_in_pieces_and_saved_as_often_as_wanted(items: Collection) -> None:
     content = os.urandom(300_000)
     stream = OnlyReads(content)
@@ -106,6 +110,7 @@ def test_a_stream_is_read_once_in_pieces_and_saved_as_often_as_wanted(items: Col
     assert items["two"]["b"][1].read() == content
 
 
+@pytest.mark.feature("BLOB-02")
 def test_a_large_stream_is_never_whole_in_memory(items: Collection) -> None:
     class Endless:
         left = 16 * 2**20
@@ -148,6 +153,7 @@ def test_what_is_too_large_is_refused_and_leaves_nothing(
     assert items["d"]["a"].read() == b"staged before the other fails"
 
 
+@pytest.mark.feature("BLOB-04")
 def test_content_streams_out_and_can_seek(items: Collection) -> None:
     content = bytes(range(256)) * 1000
     items["d"] = {"b": Blob.from_bytes(content)}
@@ -180,6 +186,7 @@ def test_save_to_writes_the_whole_file_or_none(items: Collection, tmp_path: Path
         blob.read()
 
 
+@pytest.mark.feature("BLOB-03")
 def test_content_that_is_gone_is_an_error_that_says_so(items: Collection) -> None:
     items["d"] = {"b": Blob.from_bytes(b"hello")}
     blob = items["d"]["b"]
@@ -200,6 +207,7 @@ def test_a_json_object_that_names_a_blob_must_find_its_content(items: Collection
     assert items["d"]["b"].read() == b"hello"
 
 
+@pytest.mark.feature("BLOB-07")
 def test_a_dict_that_only_looks_like_a_blob_stays_a_dict(items: Collection) -> None:
     for fake in ({"@type": "blob"}, {"@type": "blob", "digest": "sha1-../../etc/passwd"}):
         items["d"] = {"b": fake, "real": Blob.from_bytes(b"x")}
@@ -237,6 +245,7 @@ def test_new_content_is_kept_while_its_object_lives(db: Database) -> None:
     assert HELLO_DIGEST not in blobs._leases
 
 
+@pytest.mark.feature("BLOB-09")
 def test_equality_is_by_content_and_a_blob_has_no_hash(tmp_path: Path) -> None:
     assert Blob.from_bytes(b"a", "text/plain") == Blob.from_bytes(b"a", "image/png")
     assert Blob.from_bytes(b"a") != Blob.from_bytes(b"b")

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from settee.db.collection import Collection
 from settee.db.database import Database
 from settee.db.observer import Batch, CollectionChange, DocumentChange
@@ -9,6 +11,7 @@ from settee.limits import PAGE_ROWS
 from tests.db.conftest import Opener
 
 
+@pytest.mark.feature("CL-01")
 def test_changes_are_given_as_they_come(items: Collection) -> None:
     items["before"] = {}
     with items.changes() as changes:
@@ -22,6 +25,7 @@ def test_changes_are_given_as_they_come(items: Collection) -> None:
         assert next(changes) == CollectionChange(items, ("a",), 5)
 
 
+@pytest.mark.feature("CL-04")
 def test_since_gives_the_past_first_and_then_the_present(items: Collection) -> None:
     items.save_many((f"{n:05}", {}) for n in range(PAGE_ROWS + 5))
     with items.changes(since=3) as changes:
@@ -42,6 +46,7 @@ def test_since_gives_the_past_first_and_then_the_present(items: Collection) -> N
         assert next(changes).document_ids == ("newer",)
 
 
+@pytest.mark.feature("COLL-10", "CL-04")
 def test_every_sequence_that_is_given_is_one_to_go_on_from(items: Collection) -> None:
     live = items.changes()
     for n in range(10):
@@ -71,6 +76,7 @@ def test_a_database_gives_the_changes_of_all_collections(db: Database, items: Co
         assert next(changes) == CollectionChange(db.default_collection, ("b",), 1)
 
 
+@pytest.mark.feature("CL-02")
 def test_a_document_gives_its_own_changes(items: Collection) -> None:
     with items.document_changes("a") as changes:
         items["b"] = {}
@@ -78,6 +84,7 @@ def test_a_document_gives_its_own_changes(items: Collection) -> None:
         assert next(changes) == DocumentChange(items, "a")
 
 
+@pytest.mark.feature("DB-17")
 def test_an_iterator_waits_until_there_is_something(threaded: Database) -> None:
     items = threaded.default_collection
     found: list[CollectionChange] = []
@@ -97,6 +104,7 @@ def test_an_iterator_waits_until_there_is_something(threaded: Database) -> None:
     assert [each.document_ids for each in found] == [("a",)]
 
 
+@pytest.mark.feature("CL-03")
 def test_close_ends_an_iterator_that_waits(threaded: Database) -> None:
     for end in ("iterator", "collection", "database"):
         items = threaded.collection("x", create=True)

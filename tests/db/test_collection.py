@@ -15,6 +15,7 @@ from tests.db.conftest import ManualClock, Opener
 UTC = datetime.UTC
 
 
+@pytest.mark.feature("DOC-02", "DOC-03", "DOC-09", "DOC-11")
 def test_the_mapping_reads_saves_deletes_and_counts(items: Collection) -> None:
     items["a"] = {"n": 1}
     items["b"] = {"n": 2}
@@ -36,6 +37,7 @@ def test_an_empty_collection_is_true(items: Collection) -> None:
     assert items
 
 
+@pytest.mark.feature("DOC-03")
 def test_get_gives_the_default_for_what_is_not_there(items: Collection) -> None:
     items["a"] = {"n": 1}
     del items["a"]
@@ -53,6 +55,7 @@ def test_an_id_that_is_no_text_is_an_error(items: Collection, wrong: object) -> 
         items.purge(wrong)  # type: ignore[arg-type]
 
 
+@pytest.mark.feature("DOC-01")
 def test_add_gives_each_document_an_id_of_its_own(items: Collection) -> None:
     made = {items.add({"n": n}).id for n in range(20)}
     assert len(made) == 20
@@ -67,6 +70,7 @@ def test_put_replaces_the_whole_body(items: Collection) -> None:
     assert dict(items["a"]) == {"n": 3}
 
 
+@pytest.mark.feature("DOC-27")
 @pytest.mark.parametrize("count", [0, 1, PAGE_ROWS - 1, PAGE_ROWS, PAGE_ROWS + 1, 2 * PAGE_ROWS])
 def test_iteration_gives_every_document_once_in_order(items: Collection, count: int) -> None:
     assert items.save_many((f"{n:05}", {"n": n}) for n in range(count)) == count
@@ -74,6 +78,7 @@ def test_iteration_gives_every_document_once_in_order(items: Collection, count: 
     assert [document["n"] for document in items.documents()] == list(range(count))
 
 
+@pytest.mark.feature("DOC-27")
 def test_iteration_goes_on_while_documents_change(items: Collection) -> None:
     items.save_many((f"{n:05}", {}) for n in range(PAGE_ROWS + 10))
     seen = []
@@ -84,6 +89,7 @@ def test_iteration_goes_on_while_documents_change(items: Collection) -> None:
     assert len(items) == 0
 
 
+@pytest.mark.feature("DOC-11", "EXP-03")
 def test_iteration_leaves_out_deleted_and_expired(items: Collection, clock: ManualClock) -> None:
     items.save_many((doc_id, {}) for doc_id in "abcd")
     del items["b"]
@@ -93,6 +99,7 @@ def test_iteration_leaves_out_deleted_and_expired(items: Collection, clock: Manu
     assert len(items) == 2
 
 
+@pytest.mark.feature("DOC-10")
 def test_purge_leaves_no_trace_and_its_sequence_does_not_come_back(items: Collection) -> None:
     items["a"] = {"n": 1}
     items["b"] = {"n": 1}
@@ -106,6 +113,7 @@ def test_purge_leaves_no_trace_and_its_sequence_does_not_come_back(items: Collec
         items.purge("never")
 
 
+@pytest.mark.feature("COLL-08")
 def test_names_are_told_with_and_without_scope(db: Database, items: Collection) -> None:
     assert (items.scope, items.name, items.full_name) == ("shop", "items", "shop.items")
     assert items.database is db
@@ -122,6 +130,7 @@ def test_names_are_told_with_and_without_scope(db: Database, items: Collection) 
 # --- expiry ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.feature("EXP-01", "EXP-02", "EXP-03")
 def test_a_document_is_gone_at_its_time_and_not_before(
     items: Collection, clock: ManualClock
 ) -> None:
@@ -157,9 +166,10 @@ def test_expiry_purges_rows_when_polled_or_saved_over(
     clock.now_s += 100
     db._poll()
     assert list(items) == ["a"]
-    assert db._expiry_ms is None
+    assert db._expiry.next_ms is None
 
 
+@pytest.mark.feature("EXP-01", "EXP-02")
 def test_an_expiry_can_be_taken_back_and_outlives_a_save(
     items: Collection, clock: ManualClock
 ) -> None:
@@ -190,6 +200,7 @@ def test_a_deletion_does_not_expire_for_peers_must_hear_of_it(
     assert page.document_ids == ("a",)
 
 
+@pytest.mark.feature("EXP-03")
 def test_documents_that_expired_while_nobody_had_it_open_are_purged_at_open(
     open_inline: Opener, clock: ManualClock
 ) -> None:
@@ -201,7 +212,7 @@ def test_documents_that_expired_while_nobody_had_it_open_are_purged_at_open(
     second = open_inline("app")
     assert "a" not in second.default_collection
     second._poll()
-    assert second._expiry_ms is None
+    assert second._expiry.next_ms is None
 
 
 @pytest.mark.parametrize("at", ["tomorrow", 5, datetime.datetime(2030, 1, 1)])  # noqa: DTZ001
@@ -215,6 +226,7 @@ def test_an_expiry_that_says_no_moment_is_refused(items: Collection, at: object)
 # --- after the end --------------------------------------------------------------------------------
 
 
+@pytest.mark.feature("COLL-11")
 def test_a_closed_database_or_deleted_collection_says_so(db: Database, items: Collection) -> None:
     db.collection("other", create=True)
     items["a"] = {}
@@ -244,6 +256,7 @@ def test_since_must_be_a_sequence(items: Collection) -> None:
             items.changes(since=wrong)  # type: ignore[arg-type]
 
 
+@pytest.mark.feature("DOC-23")
 def test_a_document_of_another_collection_is_not_saved_by_mistake(
     db: Database, items: Collection
 ) -> None:

@@ -1,31 +1,38 @@
 from __future__ import annotations
 
-import os
-import stat
+import gc
+import io
+import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from settee.db.blob import Blob
 from settee.db.database import Database
 from settee.db.document import Document
+from settee.db.expiry import Expiry
 from settee.errors import (
     ClosedError,
     ConfigError,
     ConflictError,
+    ExistsError,
     InvalidDocumentError,
     InvalidNameError,
     NotADatabaseError,
     NotFoundError,
-    ReadOnlyError,
     TransactionError,
 )
-from tests.db.conftest import Opener
+from tests.db.conftest import ManualClock, Opener
+from tests.disk import namespace
 
 # --- opening and closing --------------------------------------------------------------------------
 
 
+@pytest.mark.feature("DB-01", "DB-11", "DB-12")
 def test_a_database_is_made_closed_and_found_again(tmp_path: Path) -> None:
     with Database("app", directory=tmp_path) as db:
         assert (db.name, db.path, db.durability) == ("app", tmp_path / "app.settee", "full")
@@ -35,6 +42,7 @@ def test_a_database_is_made_closed_and_found_again(tmp_path: Path) -> None:
         assert db.default_collection["a"]["n"] == 1
 
 
+@pytest.mark.feature("DB-01")
 def test_without_create_there_must_be_one(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="create=True"):
         Database("app", directory=tmp_path, create=False)
@@ -56,21 +64,16 @@ def test_something_else_in_its_place_is_left_alone(tmp_path: Path) -> None:
     assert (place / "db.sqlite3").read_bytes() == b"my diary, not a database"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.slow
 def test_a_place_that_cannot_be_written_opens_for_reading(tmp_path: Path) -> None:
-    with Database("app", directory=tmp_path) as db:
-        db.default_collection["a"] = {"n": 1}
-    db.path.chmod(stat.S_IRUSR | stat.S_IXUSR)
-    try:
-        with Database("app", directory=tmp_path) as db:
-            assert db.read_only
-            assert db.default_collection["a"]["n"] == 1
-            with pytest.raises(ReadOnlyError):
-                db.default_collection["a"] = {"n": 2}
-    finally:
-        db.path.chmod(stat.S_IRWXU)
+    """Starts two processes, the second with a read-only mount of its own; see tests/disk/."""
+    namespace.run("readonly", "make", mount="", place=tmp_path)
+    found = namespace.run_read_only("directory", tmp_path)
+    assert found["read_only"]
+    assert found["outcomes"]["save"] == "ReadOnlyError"
 
 
+@pytest.mark.feature("DB-06")
 def test_close_is_idempotent_and_everything_after_it_says_closed(db: Database) -> None:
     db.close()
     db.close()
@@ -87,12 +90,19 @@ def test_close_is_idempotent_and_everything_after_it_says_closed(db: Database) -
         lambda: "x" in db,
         lambda: db.replicate("wss://x/y"),
         lambda: db._on_close(print),
+        lambda: db.get_blob("sha1-qvTGHdzF6KLavt4PO0gs2a6pQ00="),
+        lambda: db.save_blob(Blob.from_bytes(b"")),
+        db.compact,
+        db.reindex,
+        db.check,
+        db.optimize,
     ):
         with pytest.raises(ClosedError):
             call()
     db._poll()
 
 
+@pytest.mark.feature("DB-06")
 def test_close_stops_what_registered_last_first_and_goes_on_after_a_failure(
     db: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -143,7 +153,7 @@ def test_a_failed_opening_leaves_nothing_to_warn_of(
         raise RuntimeError("no")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Database, "_expiry_set", broken)
+        patched.setattr(Expiry, "look", broken)
         with pytest.raises(RuntimeError, match="no"):
             Database("app", directory=tmp_path)
     Database.delete("app", tmp_path)
@@ -152,6 +162,7 @@ def test_a_failed_opening_leaves_nothing_to_warn_of(
 # --- collections ----------------------------------------------------------------------------------
 
 
+@pytest.mark.feature("COLL-01", "COLL-02", "COLL-03", "COLL-04", "COLL-05")
 def test_collections_are_made_listed_and_deleted(db: Database) -> None:
     assert [each.full_name for each in db.collections()] == ["_default._default"]
     assert db.default_collection is db.collection("_default")
@@ -182,6 +193,7 @@ def test_collections_are_made_listed_and_deleted(db: Database) -> None:
         db.delete_collection("_default")
 
 
+@pytest.mark.feature("COLL-07")
 @pytest.mark.parametrize("name", ["", "_x", "a.", ".a", "a.b.c", "a b", "%a", "x" * 252, "é"])
 def test_a_collection_name_that_cannot_be_is_refused(db: Database, name: str) -> None:
     with pytest.raises(InvalidNameError):
@@ -191,6 +203,7 @@ def test_a_collection_name_that_cannot_be_is_refused(db: Database, name: str) ->
 # --- transactions ---------------------------------------------------------------------------------
 
 
+@pytest.mark.feature("TX-01")
 def test_a_transaction_reads_its_own_writes_and_commits_all(db: Database) -> None:
     items = db.default_collection
     with db.transaction():
@@ -208,6 +221,7 @@ def test_a_transaction_reads_its_own_writes_and_commits_all(db: Database) -> Non
     assert list(items) == ["a", "c"]
 
 
+@pytest.mark.feature("TX-01")
 def test_an_exception_undoes_all_of_a_transaction(db: Database) -> None:
     items = db.default_collection
     items["a"] = {"n": 1}
@@ -224,6 +238,7 @@ def test_an_exception_undoes_all_of_a_transaction(db: Database) -> None:
     assert list(items) == ["a"]
 
 
+@pytest.mark.feature("TX-01")
 def test_rollback_leaves_the_block_without_an_error(db: Database) -> None:
     items = db.default_collection
     with db.transaction() as transaction:
@@ -255,7 +270,6 @@ def test_a_caught_failure_inside_undoes_only_itself(db: Database) -> None:
 def test_what_would_wait_for_itself_is_refused_inside(db: Database) -> None:
     with db.transaction():
         for call in (
-            lambda: db.transaction().__enter__(),
             db.close,
             lambda: db.replicate("wss://x/y"),
         ):
@@ -279,6 +293,7 @@ def test_callbacks_are_told_once_and_after_the_commit(db: Database) -> None:
     assert told == [("a", "b")]
 
 
+@pytest.mark.feature("TX-02")
 def test_another_threads_writes_wait_and_its_reads_do_not_see(threaded: Database) -> None:
     items = threaded.default_collection
     items["a"] = {"n": 1}
@@ -322,9 +337,185 @@ def test_replicate_asks_the_room_above(db: Database, monkeypatch: pytest.MonkeyP
     assert asked == [(db, "wss://h/d", {"continuous": False})]
 
 
+# --- blobs by themselves --------------------------------------------------------------------------
+
+
+@pytest.mark.feature("BLOB-08")
+def test_a_blob_is_saved_before_any_document_names_it(db: Database) -> None:
+    blob = Blob.from_stream(io.BytesIO(b"picture"), "image/png")
+    assert db.save_blob(blob) is blob
+    assert blob.length == 7
+    for reference in (blob.digest, blob.properties):
+        assert reference is not None
+        found = db.get_blob(reference)
+        assert found is not None
+        assert (found.read(), found.length, found) == (b"picture", 7, blob)
+    found = db.get_blob(blob.properties)
+    assert found is not None
+    assert found.content_type == "image/png"
+    db.default_collection["a"] = {"image": blob.properties}
+    image = db.default_collection["a"]["image"]
+    assert image.read() == b"picture"
+
+
+def test_get_blob_knows_what_is_not_here_and_what_is_no_reference(db: Database) -> None:
+    assert db.get_blob("sha1-qvTGHdzF6KLavt4PO0gs2a6pQ00=") is None
+    for bad in ("", "sha1-x", "../../etc/passwd", {}, {"digest": "sha1-x"}, None, 5):
+        with pytest.raises(InvalidDocumentError, match="names no blob"):
+            db.get_blob(bad)  # type: ignore[arg-type]
+    with pytest.raises(InvalidDocumentError, match="not bytes"):
+        db.save_blob(b"picture")  # type: ignore[arg-type]
+
+
+@pytest.mark.feature("BLOB-08", "MNT-01")
+def test_compacting_keeps_saved_blobs_while_their_objects_live(db: Database) -> None:
+    blob = db.save_blob(Blob.from_bytes(b"kept"))
+    digest = blob.digest
+    assert digest is not None
+    assert db.compact().blobs_removed == 0
+    del blob
+    gc.collect()
+    done = db.compact()
+    assert (done.blobs_removed, done.blob_bytes) == (1, 4)
+    assert db.get_blob(digest) is None
+
+
+# --- maintenance ----------------------------------------------------------------------------------
+
+
+@pytest.mark.feature("MNT-01")
+def test_compacting_waits_an_hour_only_for_others(open_inline: Opener, clock: ManualClock) -> None:
+    one, two = open_inline("app"), open_inline("app")
+    one.default_collection["a"] = {"image": Blob.from_bytes(b"picture")}
+    del one.default_collection["a"]
+    gc.collect()
+    assert one.compact().blobs_removed == 0, "the other handle might be about to name it"
+    clock.now_s += 3601
+    assert one.compact().blobs_removed == 1
+    one.default_collection["a"] = {"image": Blob.from_bytes(b"picture")}
+    one.default_collection.purge("a")
+    gc.collect()
+    two.close()
+    assert one.compact().blobs_removed == 1
+
+
+@pytest.mark.feature("MNT-02", "MNT-03", "MNT-04")
+def test_a_database_is_checked_mended_and_optimised(db: Database) -> None:
+    items = db.default_collection
+    items["a"] = {"image": Blob.from_bytes(b"picture")}
+    assert db.check() == db.check(blobs=False) == []
+    db._store.write(lambda writer: writer.run("DELETE FROM blob_refs"))
+    assert [each.kind for each in db.check()] == ["reference"]
+    db.reindex()
+    db.optimize()
+    db.optimize(full=True)
+    assert db.check() == []
+    assert items["a"]["image"].read() == b"picture"
+
+
+def test_maintenance_is_refused_inside_a_transaction(db: Database) -> None:
+    with db.transaction():
+        for call in (db.compact, db.reindex, db.optimize):
+            with pytest.raises(TransactionError, match="after its end"):
+                call()
+        assert db.check() == []
+
+
+# --- copies ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.feature("DB-10", "DB-14", "PRE-01")
+def test_a_database_is_copied_by_name_by_path_and_while_it_is_open(tmp_path: Path) -> None:
+    with Database("app", directory=tmp_path, durability="memory") as db:
+        db.default_collection["a"] = {"image": Blob.from_bytes(b"picture")}
+        assert Database.copy(db, "one", directory=tmp_path) == tmp_path / "one.settee"
+        assert Database.copy("app", tmp_path / "sub" / "two", directory=tmp_path).exists()
+        assert Database.copy(db.path, tmp_path / "three.settee").exists()
+        uuids = {db.uuid}
+    for name in ("one", "three"):
+        with Database(name, directory=tmp_path) as copy:
+            assert copy.default_collection["a"]["image"].read() == b"picture"
+            uuids.add(copy.uuid)
+    assert len(uuids) == 3
+    with Database("app", directory=tmp_path) as db:
+        assert db.uuid in uuids, "the original keeps its own"
+    with pytest.raises(ExistsError):
+        Database.copy("app", "one", directory=tmp_path)
+    with pytest.raises(NotFoundError, match="to copy"):
+        Database.copy("none", "four", directory=tmp_path)
+    with pytest.raises(InvalidNameError):
+        Database.copy("app", "..", directory=tmp_path)
+
+
+@pytest.mark.feature("PRE-01")
+def test_a_prebuilt_database_is_copied_once(tmp_path: Path) -> None:
+    prebuilt = tmp_path / "program" / "prebuilt.settee"
+    with Database(prebuilt, durability="memory") as db:
+        db.default_collection["a"] = {"n": 1}
+        original = db.uuid
+    home = tmp_path / "home"
+    with Database.open_prebuilt("app", prebuilt, directory=home) as db:
+        assert db.default_collection["a"]["n"] == 1
+        assert db.uuid != original
+        assert db.path == home / "app.settee"
+        assert db.durability == "full"
+        mine = db.uuid
+        db.default_collection["a"] = {"n": 2}
+    Database.delete(prebuilt)
+    with Database.open_prebuilt("app", prebuilt, directory=home, durability="memory") as db:
+        assert (db.uuid, db.default_collection["a"]["n"]) == (mine, 2)
+    with pytest.raises(NotFoundError, match="to copy"):
+        Database.open_prebuilt("other", prebuilt, directory=home)
+    assert sorted(each.name for each in home.iterdir()) == ["app.settee"]
+
+
+@pytest.mark.slow
+@pytest.mark.feature("PRE-01")
+@pytest.mark.parametrize("step", ["_become_another", "_bring_blobs", "sync_directory"])
+def test_a_first_run_that_is_killed_leaves_nothing_half_made(tmp_path: Path, step: str) -> None:
+    """Slow: it starts a Python process, which dies while it copies."""
+    with Database("prebuilt", directory=tmp_path, durability="memory") as db:
+        db.default_collection["a"] = {"image": Blob.from_bytes(b"picture")}
+    code = (
+        "import os, signal, sys\n"
+        "from settee import Database\n"
+        "from settee.store import copying\n"
+        f"copying.{step} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "Database.open_prebuilt('app', sys.argv[1], directory=sys.argv[2])\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, db.path, tmp_path], timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    assert not Database.exists("app", tmp_path)
+    with Database.open_prebuilt("app", db.path, directory=tmp_path) as app:
+        assert app.check() == []
+        assert app.default_collection["a"]["image"].read() == b"picture"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["app.settee", "prebuilt.settee"]
+
+
+@pytest.mark.feature("PRE-01")
+def test_two_first_runs_at_once_make_one_database(tmp_path: Path) -> None:
+    with Database("prebuilt", directory=tmp_path, durability="memory") as db:
+        db.default_collection.save_many({"n": n} for n in range(500))
+    found: list[Any] = []
+
+    def first_run() -> None:
+        with Database.open_prebuilt("app", db.path, directory=tmp_path) as mine:
+            found.append((mine.uuid, len(mine.default_collection)))
+
+    threads = [threading.Thread(target=first_run) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert len(found) == 4
+    assert len(set(found)) == 1
+    assert found[0][1] == 500
+
+
 # --- two that share a directory -------------------------------------------------------------------
 
 
+@pytest.mark.feature("DB-13")
 def test_two_handles_on_one_database_see_each_other(open_inline: Opener) -> None:
     one, two = open_inline("app"), open_inline("app")
     one.default_collection["a"] = {"n": 1}

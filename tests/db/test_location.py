@@ -18,6 +18,7 @@ from settee.errors import (
 )
 
 
+@pytest.mark.feature("DB-02")
 def test_a_name_lies_in_the_directory_and_a_path_where_it_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -47,6 +48,7 @@ def test_a_path_and_a_directory_are_one_too_many(tmp_path: Path) -> None:
         Database(b"app")  # type: ignore[arg-type]
 
 
+@pytest.mark.feature("DB-08", "DB-09")
 def test_exists_and_delete(tmp_path: Path) -> None:
     assert not Database.exists("app", tmp_path)
     with pytest.raises(NotFoundError):
@@ -61,6 +63,7 @@ def test_exists_and_delete(tmp_path: Path) -> None:
         assert len(db.default_collection) == 0
 
 
+@pytest.mark.feature("DB-07")
 def test_what_is_open_is_not_deleted(tmp_path: Path) -> None:
     with Database("app", directory=tmp_path) as db:
         with pytest.raises(DatabaseInUseError, match=f"open in process {os.getpid()}"):
@@ -78,6 +81,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.feature("DB-07")
 @pytest.mark.slow
 def test_what_another_process_has_open_is_not_deleted_until_it_dies(tmp_path: Path) -> None:
     """Starts a Python process, which takes about a second."""
@@ -124,3 +128,23 @@ def test_the_rest_of_an_interrupted_deletion_does_not_hinder_the_next(tmp_path: 
         pass
     Database.delete("app", tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_is_for_names_where_one_of_two_may_be_a_path(tmp_path: Path) -> None:
+    assert location.locate_either("app", tmp_path) == tmp_path / "app.settee"
+    assert location.locate_either(tmp_path / "app", "elsewhere") == tmp_path / "app.settee"
+    assert location.locate_either(f"{tmp_path}{os.sep}app", "x") == tmp_path / "app.settee"
+
+
+def test_a_mark_knows_whether_it_is_the_only_one(tmp_path: Path) -> None:
+    first = location.OpenMark(tmp_path, "first")
+    assert first.is_only()
+    second = location.OpenMark(tmp_path, "second")
+    assert not first.is_only()
+    assert not second.is_only()
+    second.release()
+    assert first.is_only()
+    first.release()
+    assert not first.is_only(), "it is set no more, and knows nothing"
+    nowhere = location.OpenMark(tmp_path / "none", "mark")
+    assert not nowhere.is_only()

@@ -11,6 +11,7 @@ from settee.db.observer import CollectionChange, DocumentChange
 from tests.db.conftest import ManualClock, Opener
 
 
+@pytest.mark.feature("CL-01")
 def test_a_collections_callback_hears_of_every_kind_of_change(
     db: Database, items: Collection, clock: ManualClock
 ) -> None:
@@ -50,6 +51,7 @@ def test_one_commit_is_one_change_with_each_document_once(items: Collection) -> 
     assert told == [CollectionChange(items, ("b", "a"), 3)]
 
 
+@pytest.mark.feature("CL-01")
 def test_other_collections_are_not_heard_but_a_database_hears_all(
     db: Database, items: Collection
 ) -> None:
@@ -69,6 +71,7 @@ def test_other_collections_are_not_heard_but_a_database_hears_all(
     ]
 
 
+@pytest.mark.feature("CL-02")
 def test_a_documents_callback_hears_of_that_document_only(items: Collection) -> None:
     told: list[DocumentChange] = []
     items.on_document_change("a", told.append)
@@ -79,6 +82,7 @@ def test_a_documents_callback_hears_of_that_document_only(items: Collection) -> 
     assert told == [DocumentChange(items, "a")] * 2
 
 
+@pytest.mark.feature("CL-03")
 def test_a_removed_subscription_hears_nothing_more(items: Collection) -> None:
     told: list[CollectionChange] = []
     subscription = items.on_change(told.append)
@@ -240,6 +244,7 @@ def test_changes_of_another_handle_are_told_when_polled(open_inline: Opener) -> 
     assert len(told) == count
 
 
+@pytest.mark.feature("CL-01")
 def test_changes_of_another_handle_are_told_by_themselves_where_there_are_threads(
     threaded: Database,
 ) -> None:

@@ -21,6 +21,7 @@ from settee.errors import (
 from settee.limits import SAVE_BATCH_REVISIONS_MAX
 
 
+@pytest.mark.feature("DOC-05")
 def test_the_last_write_wins_unless_told_otherwise(items: Collection) -> None:
     items["a"] = {"n": 1}
     mine, theirs = items["a"], items["a"]
@@ -34,6 +35,7 @@ def test_the_last_write_wins_unless_told_otherwise(items: Collection) -> None:
     assert saved.revision.startswith("3-")
 
 
+@pytest.mark.feature("DOC-06")
 def test_fail_stores_nothing_if_the_document_was_changed(items: Collection) -> None:
     items["a"] = {"n": 1}
     mine = items["a"]
@@ -58,6 +60,7 @@ def test_fail_lets_a_new_document_be_made_only_where_none_is(items: Collection) 
     assert items["a"]["n"] == 3
 
 
+@pytest.mark.feature("DOC-06")
 def test_fail_finds_a_deletion_and_a_purge(items: Collection) -> None:
     for doc_id, remove in (("a", items.delete), ("b", items.purge)):
         items[doc_id] = {"n": 1}
@@ -68,6 +71,7 @@ def test_fail_finds_a_deletion_and_a_purge(items: Collection) -> None:
         assert doc_id not in items
 
 
+@pytest.mark.feature("DOC-07")
 def test_a_handler_merges_and_its_result_is_stored(items: Collection) -> None:
     items["a"] = {"n": 1}
     mine = items["a"]
@@ -138,6 +142,7 @@ def test_a_handler_that_never_wins_is_stopped(
     assert count == 10
 
 
+@pytest.mark.feature("DOC-07")
 def test_a_handler_may_give_up_and_sees_none_for_a_deleted_document(items: Collection) -> None:
     items["a"] = {"n": 1}
     mine = items["a"]
@@ -169,6 +174,7 @@ def test_an_exception_in_a_handler_reaches_the_caller(items: Collection) -> None
     assert items["a"]["n"] == 2
 
 
+@pytest.mark.feature("DOC-08")
 def test_deletion_may_be_held_to_the_revision_that_was_read(items: Collection) -> None:
     items["a"] = {"n": 1}
     mine = items["a"]
@@ -180,6 +186,7 @@ def test_deletion_may_be_held_to_the_revision_that_was_read(items: Collection) -
     assert "a" not in items
 
 
+@pytest.mark.feature("DOC-08")
 def test_a_deleted_document_knows_it_and_can_be_saved_again(items: Collection) -> None:
     document = items.put("a", {"n": 1})
     items.delete(document)
@@ -202,8 +209,12 @@ def test_wrong_arguments_are_told(items: Collection) -> None:
         items.save(Document("a"), "merge")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="needs a Document"):
         items.delete("a", "fail")
-    with pytest.raises(InvalidDocumentError, match="add"):
-        items.save({"a": 1})  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="add"):
+        items.save({"a": 1})
+    with pytest.raises(ConfigError, match="has its own"):
+        items.save(Document("a"), id="b")
+    with pytest.raises(InvalidDocumentError, match="not int"):
+        items.save(5, id="a")  # type: ignore[arg-type]
     with pytest.raises(InvalidDocumentError, match="not int"):
         items.delete(5)  # type: ignore[arg-type]
     with pytest.raises(InvalidDocumentError, match="not int"):
@@ -213,6 +224,7 @@ def test_wrong_arguments_are_told(items: Collection) -> None:
 # --- many -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.feature("DOC-28")
 @pytest.mark.parametrize("count", [0, 1, 99, 100, 101, 999, 1000, 1001, 2500])
 def test_save_many_stores_every_item_at_batch_edges(items: Collection, count: int) -> None:
     assert items.save_many({"n": n} for n in range(count)) == count
@@ -220,6 +232,7 @@ def test_save_many_stores_every_item_at_batch_edges(items: Collection, count: in
     assert sorted(each["n"] for each in items.documents()) == list(range(count))
 
 
+@pytest.mark.feature("DOC-28")
 def test_save_many_takes_documents_pairs_and_bodies(items: Collection) -> None:
     items["known"] = {"n": 0}
     known, new = items["known"], Document(None, {"n": 2})
@@ -321,6 +334,7 @@ def test_a_failed_save_gives_its_leases_back(db: Database, items: Collection) ->
 # --- threads --------------------------------------------------------------------------------------
 
 
+@pytest.mark.feature("DB-16")
 def test_threads_that_count_with_fail_lose_no_step(threaded: Database) -> None:
     counter = threaded.default_collection
     counter["c"] = {"n": 0}

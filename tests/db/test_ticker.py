@@ -3,6 +3,8 @@ from __future__ import annotations
 import datetime
 import threading
 
+import pytest
+
 from settee.clock import InlineWorkers, ThreadWorkers
 from settee.db.database import Database
 from settee.db.ticker import Ticker
@@ -52,6 +54,7 @@ def test_in_a_simulation_nothing_ticks_by_itself() -> None:
     ticker.close()
 
 
+@pytest.mark.feature("EXP-03")
 def test_documents_are_purged_at_their_time_without_anybody_asking(threaded: Database) -> None:
     items = threaded.default_collection
     items["a"] = {}

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from settee.db.blob import Blob
 from settee.db.collection import Collection
+from settee.db.database import Database
 from settee.db.document import Document
 from settee.db.values import decode, moment_of, plain, text_of
-from settee.errors import InvalidDocumentError, UsageError
+from settee.errors import CorruptDatabaseError, InvalidDocumentError, UsageError
 from settee.limits import INTEGER_MAX, INTEGER_MIN, JSON_DEPTH_MAX
 
 UTC = datetime.UTC
@@ -37,6 +38,7 @@ KEYS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5).filter(
 )
 
 
+@pytest.mark.feature("DOC-12")
 @given(body=st.dictionaries(KEYS, JSON_VALUES, max_size=4))
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_json_values_come_back_as_they_were(items: Collection, body: dict[str, Any]) -> None:
@@ -46,6 +48,7 @@ def test_json_values_come_back_as_they_were(items: Collection, body: dict[str, A
     assert repr(dict(read)) == repr(body)  # 1 is not 1.0, -0.0 not 0.0, and the order is kept.
 
 
+@pytest.mark.feature("DOC-13")
 @given(
     moment=st.datetimes(
         timezones=st.integers(-1439, 1439).map(
@@ -150,6 +153,7 @@ BAD: list[tuple[dict[Any, Any], str]] = [
 ]
 
 
+@pytest.mark.feature("DOC-12")
 @pytest.mark.parametrize(("body", "message"), BAD, ids=[str(i) for i in range(len(BAD))])
 def test_what_no_peer_would_take_is_refused_naming_its_path(
     items: Collection, body: dict[str, Any], message: str
@@ -206,3 +210,9 @@ def test_a_body_without_the_flag_is_not_searched_for_blobs(items: Collection) ->
     blobs = items._database._store.blobs
     assert isinstance(decode(body, 0, blobs, None)["b"], dict)
     assert isinstance(decode(body, 2, blobs, None)["b"], Blob)
+
+
+@pytest.mark.parametrize("body", [b'{"a": "\xff"}', b'{"a": ', b"[]", b"null"])
+def test_a_stored_body_that_can_not_have_been_stored_is_damage(db: Database, body: bytes) -> None:
+    with pytest.raises(CorruptDatabaseError, match="restore"):
+        decode(body, 0, db._store.blobs, None)

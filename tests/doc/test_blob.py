@@ -123,6 +123,7 @@ def test_only_what_seems_to_shrink_is_asked_for_compressed(content_type, encodin
 # --- attachments --------------------------------------------------------------------------------
 
 
+@pytest.mark.feature("BLOB-10")
 def test_every_blob_is_listed_for_a_peer_that_knows_only_attachments():
     value = {"photo": blob(length=5), "album": [{"pic": blob(EMPTY)}], "n": 1}
     listed = with_attachments(value, 3)

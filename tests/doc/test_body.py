@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from settee.doc.body import canonical, check_reserved, dump, load, strip_reserved
+from settee.doc.body import canonical, check_reserved, dump, dump_many, load, strip_reserved
 from settee.errors import InvalidDocumentError
 from settee.limits import DOCUMENT_BODY_BYTES_MAX, INTEGER_MAX, INTEGER_MIN, JSON_DEPTH_MAX
 
@@ -124,6 +124,7 @@ def test_many_flat_values_are_not_deep():
     assert len(load(wide)["a"]) == 500
 
 
+@pytest.mark.feature("DOC-26")
 def test_a_body_is_bounded_in_size():
     head, tail = b'{"a":"', b'"}'
     room = DOCUMENT_BODY_BYTES_MAX - len(head) - len(tail)
@@ -246,6 +247,7 @@ def test_whatever_comes_in_is_read_or_refused_in_one_way(noise):
 # --- reserved keys ------------------------------------------------------------------------------
 
 
+@pytest.mark.feature("DOC-24")
 def test_a_reserved_key_cannot_be_saved():
     check_reserved({"a": {"_inner": 1}, "b_": 2, "": 3})
     with pytest.raises(InvalidDocumentError, match="'_id'"):
@@ -271,3 +273,69 @@ def test_attachments_that_stand_for_a_blob_are_dropped_with_the_reserved_keys():
     )
     alone = f'{{"p":{blob},"_attachments":{{"blob_/p":{entry}}}}}'
     assert strip_reserved(alone.encode()).decode() == f'{{"p":{blob}}}'
+
+
+# --- many at once ---------------------------------------------------------------------------------
+
+
+class Colour(enum.Enum):
+    RED = 1
+
+
+class Text(str):
+    __slots__ = ()
+
+
+class Mapped(dict[str, object]):
+    pass
+
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats()
+    | st.text(max_size=4)
+    | st.sampled_from([Colour.RED, Text("x"), uuid.UUID(int=5), Mapped(a=1), b"x", "\ud800"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.tuples(inner)
+        | st.dictionaries(st.text(max_size=3) | st.integers(0, 3), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.lists(st.dictionaries(st.text(max_size=3), ANYTHING, max_size=3), max_size=4))
+@settings(max_examples=300)
+def test_many_bodies_at_once_are_those_that_come_one_by_one(values):
+    made = dump_many(values)
+    if made is not None:
+        assert made == [dump(value) for value in values]
+
+
+def test_plain_bodies_are_made_at_once():
+    values = [{"a": [1, 2.5, None, True, "ü", {"b": []}], "n": n} for n in range(5)]
+    assert dump_many(values) == [dump(value) for value in values]
+    assert dump_many(tuple(values)) == dump_many(values)
+    assert dump_many([]) == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        math.nan, -math.inf, Colour.RED, Text("x"), uuid.UUID(int=1), 2**64, b"x", {1: 2}, "\ud800",
+        MappingProxyType({}), datetime.date(2026, 1, 1), object(),
+    ],
+)  # fmt: skip
+def test_what_is_not_plain_is_left_to_a_closer_look(value):
+    assert dump_many([{"a": 1}, {"a": value}]) is None
+
+
+def test_depth_and_size_at_once_are_left_to_a_closer_look():
+    deep: list[object] = []
+    for _ in range(JSON_DEPTH_MAX - 2):
+        deep = [deep]
+    assert dump_many([{"a": deep}]) == [dump({"a": deep})]
+    assert dump_many([{"a": [deep]}]) is None
+    assert dump_many([{"a": "x" * 2**20}]) is None

@@ -281,3 +281,13 @@ def any_vectors(draw):
 def test_every_vector_survives_both_written_forms(vector, legacy):
     assert parse_vector(format_vector(vector)) == vector
     assert join_history(*split_history(vector, legacy)) == (vector, tuple(legacy))
+
+
+@pytest.mark.parametrize("wall_ns", [0, 5 << 16, (7 << 16) + 9, 2**60])
+@pytest.mark.parametrize("last", [0, 6 << 16, (7 << 16) + 3])
+def test_times_taken_together_are_those_taken_one_by_one(wall_ns: int, last: int) -> None:
+    one, many = HybridClock(last), HybridClock(last)
+    assert list(many.take(5, wall_ns)) == [one.now(wall_ns) for _ in range(5)]
+    assert many.last == one.last
+    assert list(many.take(0, wall_ns)) == []
+    assert many.last == one.last

@@ -50,6 +50,7 @@ def extension(identity: TLSIdentity, kind: type[x509.ExtensionType]) -> x509.Ext
 # --- made and kept --------------------------------------------------------------------------------
 
 
+@pytest.mark.feature("TLS-03")
 def test_an_identity_is_made_once_and_loaded_after(tmp_path: Path) -> None:
     first = TLSIdentity.self_signed("kitchen", directory=tmp_path)
     again = TLSIdentity.self_signed("kitchen", directory=str(tmp_path))
@@ -264,6 +265,7 @@ def test_an_identity_is_not_pickled() -> None:
 # --- from elsewhere -------------------------------------------------------------------------------
 
 
+@pytest.mark.feature("TLS-04", "TLS-09")
 @pytest.mark.parametrize(
     "private",
     [

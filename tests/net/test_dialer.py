@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -140,10 +141,10 @@ def test_every_address_of_a_name_is_tried(run: Run) -> None:
 def test_the_own_address_can_be_chosen(run: Run) -> None:
     async def play() -> None:
         async with door() as listener:
-            async with dialled(plan(listener.port, source_address="127.0.0.1")):
+            async with dialled(plan(listener.port, local_address="127.0.0.1")):
                 assert listener.requests[0][1].address == "127.0.0.1"
-            with pytest.raises(ConfigError, match="source_address"):
-                await dial(plan(listener.port, source_address="192.0.2.1"))
+            with pytest.raises(ConfigError, match="local_address"):
+                await dial(plan(listener.port, local_address="192.0.2.1"))
 
     run(play())
 
@@ -465,6 +466,50 @@ def test_a_redirect_to_another_place_loses_the_credentials(run: Run) -> None:
             assert second.received.startswith(b"GET /db/_blipsync")
             assert b"c2VjcmV0" not in second.received
             assert b"X-App" not in second.received
+
+    run(play())
+
+
+class Jar:
+    """Keeps what it is asked and given."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.taken: list[tuple[str, list[str]]] = []
+
+    def header(self, *, secure: bool, host: str, path: str, but: frozenset[str]) -> str:
+        self.asked.append((host, path))
+        return "" if "none" in path else f"kept={host}; left={len(but)}"
+
+    def take(self, *, secure: bool, host: str, path: str, set_cookie: Sequence[str]) -> None:
+        self.taken.append((host, list(set_cookie)))
+
+
+def test_cookies_are_asked_for_each_host_and_those_of_every_answer_are_taken(run: Run) -> None:
+    async def play() -> None:
+        refusal = (
+            b"HTTP/1.1 401 x\r\nSet-Cookie: a=1; Expires=Wed, 09 Jun 2027 10:18:14 GMT\r\n"
+            b"Set-Cookie: b=2\r\nContent-Length: 0\r\n\r\n"
+        )
+        async with (
+            odd_server(refusal) as second,
+            odd_server(
+                to(f"http://localhost:{second.port}/db")[:-2] + b"Set-Cookie: r=1\r\n\r\n"
+            ) as first,
+        ):
+            jar = Jar()
+            headers = (*SECRET, ("Cookie", "mine=1; too=2"))
+            error = await failure(plan(first.port, headers=headers, cookies=jar))
+            assert error.code == 401
+            assert not error.transient
+            assert b"\r\nCookie: mine=1; too=2; kept=127.0.0.1; left=2\r\n" in first.received
+            assert first.received.count(b"Cookie") == 1
+            assert b"\r\nCookie: kept=localhost; left=0\r\n" in second.received
+            assert b"mine" not in second.received
+            assert jar.taken == [
+                ("127.0.0.1", ["r=1"]),
+                ("localhost", ["a=1; Expires=Wed, 09 Jun 2027 10:18:14 GMT", "b=2"]),
+            ]
 
     run(play())
 

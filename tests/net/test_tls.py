@@ -83,6 +83,7 @@ def test_authorities_are_left_to_openssl() -> None:
 # --- contexts ------------------------------------------------------------------------------------
 
 
+@pytest.mark.feature("NET-02")
 @pytest.mark.parametrize("side", ["server", "client"])
 def test_only_modern_tls_is_spoken(side: str) -> None:
     context = server_context(server_tls()) if side == "server" else client_context(Trust(), None)

@@ -34,6 +34,7 @@ def test_push_and_pull_make_both_sides_equal(tmp_path: Path) -> None:
         assert progress.bytes_pulled > len(picture)
 
 
+@pytest.mark.feature("REP-03")
 def test_push_sends_only_and_pull_receives_only(tmp_path: Path) -> None:
     with world(tmp_path, 2) as w:
         a, b, c = w.peer("a"), w.peer("b"), w.peer("c")
@@ -103,6 +104,7 @@ def test_towards_a_foreign_peer_the_active_side_resolves(tmp_path: Path) -> None
         assert a.db.default_collection["shared"]["n"] == "a, later"
 
 
+@pytest.mark.feature("REP-02")
 def test_named_collections_replicate_each_to_its_own(tmp_path: Path) -> None:
     with world(tmp_path, 7) as w:
         a, b = w.peer("a"), w.peer("b")
@@ -129,6 +131,7 @@ def test_a_collection_that_the_peer_lacks_is_an_error_that_names_it(tmp_path: Pa
         assert not caught.value.transient
 
 
+@pytest.mark.feature("REP-04")
 def test_continuous_replication_brings_changes_by_themselves(tmp_path: Path) -> None:
     with world(tmp_path, 9) as w:
         a, b, c = w.peer("a"), w.peer("b"), w.peer("c")
@@ -146,6 +149,7 @@ def test_continuous_replication_brings_changes_by_themselves(tmp_path: Path) -> 
         assert w.frames == frames, "silent peers send nothing"
 
 
+@pytest.mark.feature("REP-13")
 def test_retries_wait_twice_as_long_each_time_up_to_the_limit(tmp_path: Path) -> None:
     with world(tmp_path, 10) as w:
         a, b = w.peer("a"), w.peer("b")
@@ -168,6 +172,7 @@ def test_retries_wait_twice_as_long_each_time_up_to_the_limit(tmp_path: Path) ->
         assert replicator.status.value.error is None
 
 
+@pytest.mark.feature("REP-12")
 def test_one_shot_gives_up_after_ten_attempts(tmp_path: Path) -> None:
     with world(tmp_path, 11) as w:
         a, b = w.peer("a"), w.peer("b")
@@ -195,6 +200,7 @@ def test_stop_ends_a_replicator_that_waits_to_try_again(tmp_path: Path) -> None:
         assert replicator.status.value.error is None
 
 
+@pytest.mark.feature("REP-25", "REP-27")
 def test_a_replicator_can_be_stopped_and_started_again(tmp_path: Path) -> None:
     with world(tmp_path, 13) as w:
         a, b = w.peer("a"), w.peer("b")
@@ -210,6 +216,7 @@ def test_a_replicator_can_be_stopped_and_started_again(tmp_path: Path) -> None:
         assert b.db.default_collection["while-stopped"]["n"] == 1
 
 
+@pytest.mark.feature("REP-26")
 def test_reset_compares_everything_again_and_sends_nothing_twice(tmp_path: Path) -> None:
     with world(tmp_path, 14) as w:
         a, b = w.peer("a"), w.peer("b")
@@ -269,3 +276,13 @@ def test_a_version_two_minutes_ahead_waits_until_the_clocks_agree(tmp_path: Path
         b.clock.skew_s = 3600
         w.sync(replicator)
         assert a.contents() == b.contents()
+
+
+def test_a_peer_that_accepts_and_never_answers_is_not_tried_for_ever(tmp_path: Path) -> None:
+    with world(tmp_path, 16) as w:
+        a, b = w.peer("a"), w.peer("b")
+        replicator = a.dial(b, max_attempts=3)
+        b.passive.accept = lambda link, who=None: None  # type: ignore[method-assign, assignment]
+        with pytest.raises(SyncError, match="no answer"):
+            w.sync(replicator)
+        assert w.connections == 3

@@ -1,10 +1,18 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 
 import pytest
 
-from settee import BasicAuthenticator, ConfigError, HashedUsers, ListenerPasswordAuthenticator
+from settee import (
+    BasicAuthenticator,
+    BearerAuthenticator,
+    ConfigError,
+    HashedUsers,
+    ListenerPasswordAuthenticator,
+    SessionAuthenticator,
+)
 from settee.net.http1 import basic_credentials
 from settee.peer.authenticators import Authenticator
 
@@ -36,3 +44,31 @@ def test_a_listener_checks_by_callback_or_table() -> None:
     assert by_table.allows("bob", "password")
     assert not by_table.allows("bob", "Password")
     assert isinstance(BasicAuthenticator("bob", "x"), Authenticator)
+
+
+@pytest.mark.feature("AUTH-02", "AUTH-04")
+def test_sessions_and_tokens_are_in_no_repr_and_travel_as_headers() -> None:
+    session, token = SessionAuthenticator("canary"), BearerAuthenticator("canary.token==")
+    assert "canary" not in repr(session) + repr(token) + repr(BearerAuthenticator(lambda: "canary"))
+    assert session.headers() == (("Cookie", "SyncGatewaySession=canary"),)
+    assert token.headers() == (("Authorization", "Bearer canary.token=="),)
+    assert BearerAuthenticator(lambda: "t").headers() == (("Authorization", "Bearer t"),)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: SessionAuthenticator(""),
+        lambda: SessionAuthenticator("a;b"),
+        lambda: SessionAuthenticator("a\r\nX: y"),
+        lambda: SessionAuthenticator("a", cookie_name="a b"),
+        lambda: BearerAuthenticator(""),
+        lambda: BearerAuthenticator("a b"),
+        lambda: BearerAuthenticator("a\n"),
+        lambda: BearerAuthenticator(17),  # type: ignore[arg-type]
+        lambda: BearerAuthenticator(lambda: 17).headers(),  # type: ignore[arg-type, return-value]
+    ],
+)
+def test_sessions_and_tokens_that_can_not_travel_are_refused(make: Callable[[], object]) -> None:
+    with pytest.raises(ConfigError):
+        make()

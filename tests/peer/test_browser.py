@@ -35,6 +35,7 @@ def test_a_browser_that_does_not_look_says_so() -> None:
     browser.close()
 
 
+@pytest.mark.feature("MP-12")
 @pytest.mark.slow
 def test_a_listener_is_found_with_all_that_is_needed_to_dial_it_and_gone_when_it_stops(
     tmp_path: Path,

@@ -29,6 +29,7 @@ def db(tmp_path: Path) -> Iterator[Database]:
         yield db
 
 
+@pytest.mark.feature("LIS-07")
 def test_a_listener_needs_an_authenticator_or_to_be_told_that_all_may_come(db: Database) -> None:
     with pytest.raises(ConfigError, match="allow_anonymous=True"):
         URLEndpointListener(db)
@@ -67,6 +68,7 @@ def test_options_that_can_not_work_are_named(
     assert caught.value.field == field
 
 
+@pytest.mark.feature("LIS-03")
 def test_a_port_that_is_taken_is_told(db: Database) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -76,6 +78,7 @@ def test_a_port_that_is_taken_is_told(db: Database) -> None:
         listener.stop()
 
 
+@pytest.mark.feature("AUTH-05")
 def test_a_table_of_hashed_passwords_lets_its_users_in(db: Database, tmp_path: Path) -> None:
     users = HashedUsers()
     users.add("bob", "password")
@@ -129,6 +132,7 @@ def test_a_check_that_raises_lets_nobody_in_and_stays_ours(
     assert "ZeroDivisionError" in caplog.text
 
 
+@pytest.mark.feature("LIS-10")
 def test_closing_the_database_stops_its_listener(tmp_path: Path) -> None:
     with Database("inventory", directory=tmp_path) as db:
         listener = URLEndpointListener(db, host="127.0.0.1", allow_anonymous=True)
@@ -153,6 +157,7 @@ def test_only_one_opener_of_a_database_syncs_at_a_time(tmp_path: Path) -> None:
         URLEndpointListener(third, allow_anonymous=True)
 
 
+@pytest.mark.feature("LIS-01", "LIS-12")
 def test_its_urls_name_every_address_that_peers_can_dial(db: Database) -> None:
     with URLEndpointListener(db, allow_anonymous=True, path="shop") as listener:
         assert listener.urls

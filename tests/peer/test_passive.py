@@ -8,6 +8,7 @@ from settee import Activity
 from tests.simulation.world import world
 
 
+@pytest.mark.feature("LIS-13")
 def test_connections_come_and_go_and_say_who_they_are(tmp_path: Path) -> None:
     with world(tmp_path, 1) as w:
         a, b, c = w.peer("a"), w.peer("b"), w.peer("c")
@@ -61,6 +62,7 @@ def test_a_peer_that_is_disconnected_comes_back_unless_told_not_to(tmp_path: Pat
         assert "closed the connection" in str(replicator.status.value.error)
 
 
+@pytest.mark.feature("LIS-09")
 def test_a_read_only_listener_gives_and_does_not_take(tmp_path: Path) -> None:
     from dataclasses import replace
 

@@ -44,6 +44,7 @@ def url(kitchen: Database) -> Iterator[str]:
         yield listener.urls[0]
 
 
+@pytest.mark.feature("REP-01", "REP-24")
 @pytest.mark.parametrize(
     ("options", "field"),
     [
@@ -68,8 +69,8 @@ def test_options_that_can_not_work_are_named(
     assert caught.value.field == field
 
 
-def test_a_pin_without_tls_is_refused(van: Database) -> None:
-    with pytest.raises(ConfigError, match="ws://"):
+def test_a_pin_without_tls_warns_that_it_protects_nothing(van: Database) -> None:
+    with pytest.warns(UserWarning, match="ws://"):
         Replicator(van, "ws://127.0.0.1:1/db", pinned_server_certificate=IDENTITY.fingerprint)
 
 
@@ -86,6 +87,7 @@ def test_a_password_for_any_self_signed_certificate_warns(van: Database) -> None
         Replicator(van, "wss://127.0.0.1:1/db", accept_only_self_signed=True)
 
 
+@pytest.mark.feature("REP-31", "REP-32")
 def test_statuses_tell_the_whole_story_of_a_one_shot(
     kitchen: Database, van: Database, url: str
 ) -> None:
@@ -104,6 +106,7 @@ def test_statuses_tell_the_whole_story_of_a_one_shot(
     replicator.stop()
 
 
+@pytest.mark.feature("REP-33")
 def test_documents_are_reported_with_their_direction(
     kitchen: Database, van: Database, url: str
 ) -> None:
@@ -153,6 +156,7 @@ def test_closing_the_database_stops_its_replicators(
     assert replicator.status.error is None
 
 
+@pytest.mark.feature("REP-28")
 def test_replicate_is_one_shot(van: Database) -> None:
     with pytest.raises(ConfigError, match="one shot"):
         van.replicate("wss://127.0.0.1:1/db", continuous=True)

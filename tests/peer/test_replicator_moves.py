@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from settee import (
     Activity,
     Blob,
@@ -44,6 +46,7 @@ def test_a_listener_that_comes_back_on_another_port_costs_no_revision_again(
         assert [r.bytes_pushed + r.bytes_pulled for r in results[1:]] == [0, 0]
 
 
+@pytest.mark.feature("LIS-11")
 def test_a_listener_keeps_its_port_over_stop_and_start(tmp_path: Path) -> None:
     with Database("kitchen", directory=tmp_path) as kitchen:
         listener = URLEndpointListener(kitchen, host="127.0.0.1", allow_anonymous=True)

@@ -87,6 +87,7 @@ def answering(answer: Callable[[socket.socket], None]) -> tuple[int, Callable[[]
     return server.getsockname()[1], end
 
 
+@pytest.mark.feature("DB-20", "AUTH-01")
 def test_a_wrong_password_is_told_as_such(db: Database, listener: URLEndpointListener) -> None:
     wrong = BasicAuthenticator("bob", "wrong")
     error, seconds = refusal(
@@ -225,6 +226,7 @@ def test_nobody_at_the_port_is_told_as_such_and_may_pass(db: Database) -> None:
     assert seconds < 5
 
 
+@pytest.mark.feature("END-01")
 @pytest.mark.parametrize(
     "url",
     [

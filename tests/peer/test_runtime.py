@@ -55,6 +55,31 @@ def test_waiting_on_the_loop_or_in_a_callback_is_refused_rather_than_hung() -> N
     made.close()
 
 
+def test_a_job_that_nobody_waits_for_any_more_does_not_end_its_worker() -> None:
+    made = runtime()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow() -> str:
+        begun.set()
+        assert go_on.wait(10)
+        return "too late"
+
+    async def give_up() -> str:
+        waiting = [
+            asyncio.ensure_future(made.run_in(made.reader.submit, job)) for job in (slow, str)
+        ]
+        while not begun.is_set():  # noqa: ASYNC110 - another thread sets it
+            await asyncio.sleep(0.001)
+        for each in waiting:
+            each.cancel()
+        await asyncio.wait(waiting)
+        go_on.set()
+        return await made.run_in(made.reader.submit, lambda: "still there")
+
+    assert made.wait(give_up(), 10) == "still there"
+    made.close()
+
+
 def test_a_callback_that_raises_is_logged_and_the_next_one_runs(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

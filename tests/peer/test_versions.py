@@ -11,6 +11,8 @@ from settee.peer.versions import PRODUCT, choose_subprotocol, is_settee
     [
         (("BLIP_3+CBMobile_3", "BLIP_3+CBMobile_2"), "BLIP_3+CBMobile_3"),
         (("BLIP_3+CBMobile_4", "BLIP_3+CBMobile_3"), "BLIP_3+CBMobile_3"),
+        (("BLIP_3+CBMobile_2",), "BLIP_3+CBMobile_2"),
+        (("BLIP_3+CBMobile_2", "BLIP_3+CBMobile_3"), "BLIP_3+CBMobile_2"),
         (("BLIP_3+CBMobile_4",), None),
         ((), None),
     ],

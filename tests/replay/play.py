@@ -17,6 +17,7 @@ from settee.net.link import Link
 from settee.net.tls import Trust
 from settee.peer.active import ActivePeer, ReplicatorOptions
 from settee.peer.authenticators import ListenerPasswordAuthenticator
+from settee.peer.doorkeeper import Keys
 from settee.peer.driver import SessionDriver
 from settee.peer.passive import ListenerOptions
 from settee.peer.target import Target
@@ -90,7 +91,7 @@ def play_to_listener(
             ListenerOptions(
                 path=played.dialogs[0].head.target.strip("/").removesuffix("/_blipsync"),
                 collections=ours.names,
-                authenticator=_authenticator(played),
+                keys=Keys(password=_authenticator(played)),
             )
         )
         dialogs = iter(played.dialogs)

@@ -13,7 +13,6 @@ import pytest
 
 from settee.blip.frame import ACK_RPY, MSG, NO_REPLY, RPY, TYPE_MASK, URGENT, read_header, uvarint
 from settee.blip.message import Reply, Request
-from settee.errors import RefusedError
 from settee.ids import CollectionName
 from settee.net.acceptor import Accept
 from settee.net.dialer import DialPlan
@@ -204,17 +203,35 @@ class Refusing(Script):
         self.send_answer(request.number, recorded)
 
 
-def test_a_4_x_listeners_refusal_of_the_old_dialect_is_told_in_its_own_words(
+def test_a_listener_that_refuses_the_old_dialect_is_spoken_to_in_the_new_one(
     tmp_path: Path,
 ) -> None:
     played = mixed("c31-s4-default")
-    ours = Ours(tmp_path, VirtualLoop(), [DEFAULT], {})
+    loop = VirtualLoop()
+    ours = Ours(tmp_path / "ours", loop, [DEFAULT], {})
+    theirs_db = Ours(tmp_path / "theirs", loop, [DEFAULT], {})
+    passive = theirs_db.listener(ListenerOptions(path="s", collections=theirs_db.names))
     refusing: list[Refusing] = []
+    openings: list[bytes] = []
 
     async def dialer(plan: DialPlan) -> Link:
-        mine, theirs = link_pair(ours.loop, "refused", user_agent=plan.user_agent, server="other")
-        refusing.append(Refusing(theirs, played.dialogs[0], Holdings(played, "srv")))
-        theirs.attach(refusing[0])
+        number = len(openings)
+        mine, theirs = link_pair(
+            loop, f"refused {number}", user_agent=plan.user_agent, server="other"
+        )
+        frames: list[bytes] = []
+        openings.append(b"")
+
+        def seen(frame: bytes) -> None:
+            frames.append(frame)
+            openings[number] = frames[0]
+
+        mine.on_frame = seen
+        if number == 0:  # The recorded 4.x listener refuses.
+            refusing.append(Refusing(theirs, played.dialogs[0], Holdings(played, "srv")))
+            theirs.attach(refusing[0])
+        else:
+            theirs.attach(passive.accept(theirs))
         return mine
 
     options = ReplicatorOptions(
@@ -223,6 +240,7 @@ def test_a_4_x_listeners_refusal_of_the_old_dialect_is_told_in_its_own_words(
         trust=Trust(),
     )
     peer = ActivePeer(ours.db, options, ours.runtime, dialer=dialer)
+    ours.db.default_collection["apples"] = {"n": 1}
 
     async def work() -> None:
         await peer.start()
@@ -230,16 +248,15 @@ def test_a_4_x_listeners_refusal_of_the_old_dialect_is_told_in_its_own_words(
         await asyncio.sleep(1)
 
     try:
-        ours.loop.run_until_complete(work())
+        loop.run_until_complete(work())
+        assert theirs_db.db.default_collection["apples"]["n"] == 1
     finally:
+        theirs_db.db.close()
         ours.close()
-    assert len(refusing) == 1, "it is no use to try again"
+    assert peer.status.value.error is None
     assert not refusing[0].faults
-    error = peer.status.value.error
-    assert isinstance(error, RefusedError)
-    assert (error.domain, error.code, error.transient) == ("HTTP", 400, False)
-    assert "inappropriate use of the collection property" in str(error)
     assert refusing[0].closed is not None
+    assert [b"getCollections" in frame for frame in openings] == [False, True]
     assert refusing[0].closed.code == 4002
 
 

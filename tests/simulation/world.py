@@ -23,6 +23,7 @@ from settee.net.link import Link
 from settee.net.tls import Trust
 from settee.peer.active import ActivePeer, ReplicatorOptions
 from settee.peer.attach import attach
+from settee.peer.hooks import CollectionConfig
 from settee.peer.passive import ListenerOptions, PassivePeer
 from settee.peer.runtime import Runtime
 from settee.peer.target import Target
@@ -51,9 +52,9 @@ class SimPeer:
         self.active: list[ActivePeer] = []
         self.links: list[SimLink] = []
 
-    def _passive(self) -> PassivePeer:
+    def _passive(self, *, delta_sync: bool = False) -> PassivePeer:
         names = tuple(row.name for row in self.db._store.collections())
-        options = ListenerOptions(path="db", collections=names)
+        options = ListenerOptions(path="db", collections=names, delta_sync=delta_sync)
         return PassivePeer(self.db, options, self.runtime)
 
     def dial(
@@ -66,6 +67,9 @@ class SimPeer:
         max_attempts: int | None = None,
         user_agent: str = "settee/sim",
         server: str = "settee/sim",
+        config: CollectionConfig | None = None,
+        delta_sync: bool = True,
+        auto_purge: bool = True,
     ) -> ActivePeer:
         """Make a replicator to `other`; start it with ``world.start(...)``."""
         world = self.world
@@ -86,7 +90,9 @@ class SimPeer:
             for end, label in ((mine, f"{number}>"), (theirs, f"{number}<")):
                 end.on_frame = lambda frame, label=label: world.traced(label, frame)
             self.links.append(mine)
-            theirs.attach(other.passive.accept(theirs, None))
+            driver = other.passive.accept(theirs, None)
+            if driver is not None:
+                theirs.attach(driver)
             return mine
 
         options = ReplicatorOptions(
@@ -96,6 +102,9 @@ class SimPeer:
             collections=tuple(CollectionName.parse(c) for c in collections),
             trust=Trust(),
             max_attempts=max_attempts,
+            configs=() if config is None else (config,),
+            delta_sync=delta_sync,
+            auto_purge=auto_purge,
         )
         peer = ActivePeer(self.db, options, self.runtime, dialer=dialer)
         self.active.append(peer)

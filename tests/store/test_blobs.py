@@ -79,6 +79,7 @@ def test_at_no_point_could_a_power_cut_leave_a_name_without_its_content(
     assert log[11:] == [("sync", "folder")], "another's rename may not be durable yet"
 
 
+@pytest.mark.feature("BLOB-12")
 def test_the_same_content_is_kept_once(store: Store) -> None:
     first, second, third = (_stage(store.blobs, b"hello") for _ in range(3))
     store.blobs.put_many([first, second])

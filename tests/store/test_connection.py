@@ -30,6 +30,7 @@ def test_a_mended_sqlite_is_taken(version: str) -> None:
     connection.check_sqlite_version(version)
 
 
+@pytest.mark.feature("DB-03")
 @pytest.mark.parametrize(("durability", "synchronous"), [("full", 2), ("normal", 1), ("memory", 0)])
 def test_durability_is_sqlites_synchronous(
     tmp_path: Path, durability: str, synchronous: int

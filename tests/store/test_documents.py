@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from settee.doc.conflict import State
 from settee.doc.records import DELETED, HAS_BLOBS
 from settee.doc.version import Version, parse_vector
 from settee.errors import ConflictError, CorruptDatabaseError, NotFoundError
+from settee.limits import HISTORY_NAMES_MAX
 from settee.store import Store, documents, feed
 from settee.store.documents import Edit, Saved
 from tests.store.conftest import FakeClock, Opener
@@ -330,3 +332,47 @@ def test_a_row_from_the_future_of_its_own_clock_is_told_as_damage(store: Store) 
     )
     with pytest.raises(CorruptDatabaseError, match="clock"):
         _save(store, Edit("a", EMPTY))
+
+
+def test_the_quick_way_to_save_again_names_revisions_as_the_rule_does(
+    open_store: Opener, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over fifty times, with deletions and blobs between, on two stores with the same clock."""
+
+    def rows(name: str) -> list[tuple[object, ...]]:
+        store = open_store(directory.with_name(name), clock=FakeClock("twins"))
+        digest = store.blobs.put(b"content")
+        found = []
+        for n in range(HISTORY_NAMES_MAX + 5):
+            edit = Edit("a", b'{"n":%d}' % n, n % 7 == 3, (digest,) if n % 5 == 2 else ())
+            store.write(
+                lambda w, edit=edit: documents.save(w, 1, [edit, edit._replace(doc_id="b")])
+            )
+            with store.reader() as reader:
+                found += reader.rows("SELECT * FROM docs_1 ORDER BY id")
+                found += reader.rows("SELECT * FROM blob_refs ORDER BY doc")
+                found += reader.rows("SELECT live_count, last_seq FROM collections")
+        return found
+
+    quick = rows("quick.settee")
+    assert any(row[5].count(",") == HISTORY_NAMES_MAX - 1 for row in quick if len(row) > 5)
+    monkeypatch.setattr(documents, "_names_of_own", lambda *_: None)
+    assert rows("slow.settee") == quick
+
+
+def test_new_documents_of_one_batch_keep_their_flags_and_blobs(store: Store) -> None:
+    digest = store.blobs.put(b"content")
+    edits = [Edit("a", b"{}"), Edit("b", b"{}", True), Edit("c", b"{}", False, (digest,))]
+    saved = store.write(lambda w: documents.save(w, 1, edits))
+    assert [each.seq for each in saved] == [1, 2, 3]
+    with store.reader() as reader:
+        flags = [documents.get(reader, 1, each.doc_id).flags for each in saved]
+        assert documents.count(reader, 1) == 2
+        assert reader.rows("SELECT digest, doc FROM blob_refs") == [(digest, 3)]
+    assert flags == [0, DELETED, HAS_BLOBS]
+
+
+def test_a_new_document_that_was_to_be_there_is_a_conflict(store: Store) -> None:
+    with pytest.raises(ConflictError):
+        store.write(lambda w: documents.save(w, 1, [Edit("a", b"{}", expect_tid="1-abc")]))
+    store.write(lambda w: documents.save(w, 1, [Edit("a", b"{}", expect_tid="")]))

@@ -101,3 +101,14 @@ def test_reading_from_many_threads_beside_a_writer(open_store: Opener) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def test_a_reader_for_one_statement_has_no_transaction_around_it(store: Store) -> None:
+    with store.reader(single=True) as reader:
+        assert not reader.in_transaction
+        assert reader.row("SELECT 1") == (1,)
+    with store.reader() as again:
+        assert again is reader
+        assert again.in_transaction
+    with store.transaction() as writer, store.reader(single=True) as own:
+        assert own is writer

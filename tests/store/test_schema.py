@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import apsw
 import pytest
 
 from settee.errors import CorruptDatabaseError, NewerSchemaError, NotADatabaseError
-from settee.store import schema
+from settee.store import bases, documents, schema
 from settee.store.connection import Reader, open_connection
 from tests.store.conftest import FakeClock, Opener
 
@@ -47,6 +48,7 @@ def test_a_new_file_arrives_at_the_newest_version_with_its_record(reader: Reader
     assert schema.upgrade(reader, _random_bytes) == 0
 
 
+@pytest.mark.feature("DB-15")
 def test_a_database_one_step_behind_is_brought_up_and_keeps_its_data(reader: Reader) -> None:
     steps = (*schema.STEPS, _step_2)
     schema.upgrade(reader, _random_bytes)
@@ -59,7 +61,29 @@ def test_a_database_one_step_behind_is_brought_up_and_keeps_its_data(reader: Rea
     assert reader.rows("SELECT * FROM meta WHERE name LIKE '%uuid' ORDER BY name") == before
 
 
-def test_a_version_0_file_that_bears_our_mark_is_brought_to_version_1(
+def test_a_version_1_database_keeps_its_documents_and_can_hold_bases(
+    open_store: Opener, directory: Path
+) -> None:
+    directory.mkdir()
+    with contextlib.closing(apsw.Connection(str(directory / "db.sqlite3"))) as connection:
+        reader = Reader(connection, directory)
+        schema.set_up_file(reader)
+        assert schema.upgrade(reader, _random_bytes, schema.STEPS[:1]) == 1
+        reader.run(
+            "INSERT INTO docs_1(doc, id, seq, flags, tid, history, aka, vector, body) "
+            "VALUES (1, 'apples', 1, 0, '1-aa', '', '', '1aa00000000@Revision+Tree+Encoding', '{}')"
+        )
+        reader.run("UPDATE collections SET last_seq = 1, live_count = 1")
+    store = open_store()
+    with store.reader() as reader:
+        assert schema.stored_version(reader) == len(schema.STEPS)
+        stored = documents.get(reader, 1, "apples")
+        assert stored is not None
+        assert (stored.tid, stored.body) == ("1-aa", b"{}")
+        assert bases.read(reader, 1, [("apples", ["1-aa"])]) == [("1-aa", b"{}")]
+
+
+def test_a_version_0_file_that_bears_our_mark_is_brought_to_the_newest_version(
     open_store: Opener, directory: Path
 ) -> None:
     directory.mkdir()
@@ -69,7 +93,7 @@ def test_a_version_0_file_that_bears_our_mark_is_brought_to_version_1(
     connection.close()
     store = open_store()
     with store.reader() as reader:
-        assert schema.stored_version(reader) == 1
+        assert schema.stored_version(reader) == len(schema.STEPS)
     assert len(store.private_uuid) == 16
 
 
@@ -82,6 +106,7 @@ def test_a_step_that_fails_leaves_the_older_version_whole(reader: Reader) -> Non
     assert schema.upgrade(reader, _random_bytes, (*schema.STEPS, _step_2)) == 1
 
 
+@pytest.mark.feature("DB-15")
 def test_a_database_of_a_newer_settee_is_refused_and_left_alone(
     open_store: Opener, directory: Path
 ) -> None:
@@ -127,10 +152,18 @@ def test_what_a_reader_of_the_file_may_rely_on(reader: Reader) -> None:
         "doc", "id", "seq", "flags", "tid", "history", "aka", "vector", "expires", "body",
     ]  # fmt: skip
     assert _tables(reader) >= {
-        "collections", "docs_1", "leaves", "remotes", "marks", "checkpoints", "peer_checkpoints",
+        "collections", "docs_1", "bases", "remotes", "marks", "checkpoints", "peer_checkpoints",
         "blob_refs", "meta",
     }  # fmt: skip
     assert reader.row("SELECT scope, name FROM collections WHERE key = 1") == (
         "_default",
         "_default",
     )
+
+
+def test_a_version_that_can_not_be_is_damage_and_runs_no_step(reader: Reader) -> None:
+    schema.set_up_file(reader)
+    schema.upgrade(reader, _random_bytes)
+    reader.run("PRAGMA user_version = -1")
+    with pytest.raises(CorruptDatabaseError, match="-1"):
+        schema.upgrade(reader, _random_bytes)

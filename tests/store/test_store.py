@@ -205,6 +205,7 @@ def _child(directory: Path, name: str, count: int) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.feature("DB-13")
 @pytest.mark.slow
 def test_two_processes_write_at_once_and_lose_nothing(open_store: Opener, directory: Path) -> None:
     """Slow: starts two Python processes."""

@@ -8,7 +8,7 @@ other end of one.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -24,6 +24,7 @@ from settee.doc.records import (
     Applied,
     ChangeRow,
     ChangesPage,
+    ConflictPolicy,
     Held,
     Outcome,
     RevisionIn,
@@ -70,7 +71,10 @@ class MemoryStorage:
         self.blobs: dict[str, bytes] = {}
         self.staged: dict[str, bytes] = {}
         self.writing: dict[str, bytearray] = {}
+        self.bodies: dict[tuple[int, str, str], bytes] = {}
         self.time_max = 2**62
+        self.may_push: Callable[[str], bool] = lambda _: True
+        self.may_pull: Callable[[RevisionIn], bool] = lambda _: True
         self.fail: Callable[[asks.Effect], SetteeError | None] = lambda _: None
         self._keeps_marks = marks
         self._source = letter * 21 + "A"
@@ -87,6 +91,7 @@ class MemoryStorage:
         doc = Doc(state, self.last_seq[c], body, blobs)
         self.docs[c].pop(doc_id, None)
         self.docs[c][doc_id] = doc
+        self.bodies[c, doc_id, state.tid] = body
         return doc
 
     def save(self, doc_id: str, body: Mapping[str, object] | None, c: int = 0) -> str:
@@ -158,26 +163,49 @@ class MemoryStorage:
                 break
         return ChangesPage(rows, self.last_seq[c])
 
-    def _ReadRevisions(self, c: int, doc_ids: list[str]) -> list[RevisionOut | None]:
+    def _ReadRevisions(
+        self, c: int, doc_ids: list[str], bases: Sequence[Sequence[str]] = ()
+    ) -> list[RevisionOut | None]:
         result: list[RevisionOut | None] = []
-        for doc_id in doc_ids:
+        for n, doc_id in enumerate(doc_ids):
             doc = self.docs[c].get(doc_id)
             if doc is None:
                 result.append(None)
                 continue
             s = doc.state
-            result.append(
-                RevisionOut(
-                    doc_id,
-                    doc.seq,
-                    s.tid,
-                    ",".join(s.history),
-                    s.deleted,
-                    format_vector(s.vector),
-                    doc.body,
-                )
+            out = RevisionOut(
+                doc_id,
+                doc.seq,
+                s.tid,
+                ",".join(s.history),
+                s.deleted,
+                format_vector(s.vector),
+                doc.body,
             )
+            for base in bases[n] if bases else ():
+                if (c, doc_id, base) in self.bodies:
+                    out = out._replace(base=base, base_body=self.bodies[c, doc_id, base])
+                    break
+            result.append(out)
         return result
+
+    def _ReadBases(self, c: int, wanted: list[tuple[str, str]]) -> list[bytes | None]:
+        return [self.bodies.get((c, doc_id, tid)) for doc_id, tid in wanted]
+
+    def _KeepBases(self) -> None:
+        pass  # They are always kept here.
+
+    def _FilterPush(self, c: int, doc_ids: list[str]) -> list[bool]:
+        return [self.may_push(doc_id) for doc_id in doc_ids]
+
+    def _FilterPull(self, c: int, revisions: list[RevisionIn]) -> list[bool]:
+        return [self.may_pull(item) for item in revisions]
+
+    def _PurgeDocuments(self, c: int, doc_ids: list[str]) -> list[bool]:
+        return [self.docs[c].pop(doc_id, None) is not None for doc_id in doc_ids]
+
+    def _ResolveConflicts(self, c: int, revisions: list[RevisionIn]) -> list[Applied]:
+        return [self._apply(c, item, ConflictPolicy.RESOLVE) for item in revisions]
 
     def _ReadHeld(self, c: int, doc_ids: list[str]) -> list[Held | None]:
         result: list[Held | None] = []
@@ -193,14 +221,14 @@ class MemoryStorage:
         return result
 
     def _SaveRevisions(
-        self, c: int, revisions: list[RevisionIn], refuse_conflicts: bool
+        self, c: int, revisions: list[RevisionIn], policy: ConflictPolicy
     ) -> list[Applied]:
         for item in revisions:
             for digest in item.blobs:
                 if digest in self.staged:
                     self.blobs[digest] = self.staged.pop(digest)
                 assert digest in self.blobs, "a row finds its blobs"
-        return [self._apply(c, item, refuse_conflicts) for item in revisions]
+        return [self._apply(c, item, policy) for item in revisions]
 
     def _RecordMarks(self, c: int, marks: list[tuple[str, str]]) -> None:
         for doc_id, tid in marks:
@@ -210,7 +238,7 @@ class MemoryStorage:
         if self._keeps_marks and doc_id in self.docs[c]:
             self.marks[c, doc_id] = tid
 
-    def _apply(self, c: int, item: RevisionIn, refuse: bool) -> Applied:
+    def _apply(self, c: int, item: RevisionIn, policy: ConflictPolicy) -> Applied:
         doc = self.docs[c].get(item.doc_id)
         state = None if doc is None else doc.state
         seq, tid = (0, "") if doc is None else (doc.seq, doc.state.tid)
@@ -226,8 +254,9 @@ class MemoryStorage:
         if max(times, default=0) > self.time_max:
             return Applied(Outcome.AHEAD, seq, tid)
         self._time = max(self._time, *times, 0)
-        applied = self._decide(c, item, doc, state, history, told, refuse)
-        self._mark(c, item.doc_id, item.tid)
+        applied = self._decide(c, item, doc, state, history, told, policy)
+        if applied.outcome is not Outcome.CONFLICT:
+            self._mark(c, item.doc_id, item.tid)
         return applied
 
     def _decide(
@@ -238,7 +267,7 @@ class MemoryStorage:
         state: State | None,
         history: tuple[str, ...],
         told: Vector | None,
-        refuse: bool,
+        policy: ConflictPolicy,
     ) -> Applied:
         relation = conflict.relate(state, item.tid, history, told)
         outcome = Outcome.STORED
@@ -249,9 +278,12 @@ class MemoryStorage:
                 self.docs[c][item.doc_id] = doc._replace(state=learned)
                 outcome = Outcome.SAME if relation is Relation.SAME else Outcome.OLD
                 return Applied(outcome, doc.seq, learned.tid)
-            if relation is not Relation.NEWER and not (state.deleted and not history and refuse):
-                if refuse:
-                    return Applied(Outcome.REFUSED, doc.seq, state.tid)
+            reborn = state.deleted and not history and policy is ConflictPolicy.REFUSE
+            if relation is not Relation.NEWER and not reborn:
+                if policy is not ConflictPolicy.RESOLVE:
+                    refused = policy is ConflictPolicy.REFUSE
+                    outcome = Outcome.REFUSED if refused else Outcome.CONFLICT
+                    return Applied(outcome, doc.seq, state.tid)
                 resolution = conflict.resolve(
                     state,
                     body == doc.body,
@@ -361,10 +393,13 @@ class Driven:
             worked = True
             for ticket, effect in effects:
                 self.asked.append(effect)
+                before = self.storage.last_seq[:]
                 try:
                     result = self.storage.run(effect)
                 except SetteeError as error:
                     result = error
+                if self.storage.last_seq != before:  # The store tells of every commit.
+                    self.session.local_changed(range(len(before)), self.now)
                 if type(effect) in self.delayed:
                     self.waiting.append((ticket, result))
                 else:
@@ -378,13 +413,11 @@ class Driven:
             self._answer(ticket, result)
 
     def _answer(self, ticket: int, result: Any) -> None:
-        before = self.storage.last_seq[:]
         if isinstance(result, SetteeError):
             self.session.refuse(ticket, result, self.now)
         else:
             self.session.answer(ticket, result, self.now)
         self._look()
-        assert before == self.storage.last_seq
 
     def _look(self) -> None:
         session = self.session
@@ -588,3 +621,35 @@ def disk_fails_at(storage: MemoryStorage, nth: int) -> StoreError:
 
     storage.fail = fail
     return error
+
+
+def pushing(storage: MemoryStorage | None = None, **more: Any) -> tuple[Driven, ScriptedPeer]:
+    """Play the passive peer of a session that pushes, up to its first proposals."""
+    more.setdefault("pull", False)
+    driven = Driven(active(**more), storage or MemoryStorage("a"))
+    peer = opened(driven)
+    for request in peer.take_all("subChanges"):
+        peer.reply(request)
+        peer.send("changes", [], no_reply=True)
+        peer.run()
+    return driven, peer
+
+
+def saved_checkpoint(peer: ScriptedPeer) -> dict[str, Any]:
+    """Take the final setCheckpoint and let the session end."""
+    request = peer.take("setCheckpoint")
+    peer.reply(request, rev="1-cc")
+    peer.run()
+    value: dict[str, Any] = orjson.loads(request.body)
+    return value
+
+
+def rows_of(peer: ScriptedPeer) -> list[list[Any]]:
+    """Accept everything that is proposed; return the rows."""
+    rows: list[list[Any]] = []
+    for request in peer.take_all("proposeChanges"):
+        if not request.no_reply:
+            rows += orjson.loads(request.body)
+            peer.reply(request, [])
+    peer.run()
+    return rows

@@ -15,22 +15,26 @@ from settee.limits import (
     DOCUMENT_BODY_BYTES_MAX,
     HISTORY_NAMES_MAX,
     INBOUND_BYTES_MAX,
+    REQUESTS_UNANSWERED_READING_MAX,
     REVS_WANTED_MAX,
     SAVE_BATCH_REVISIONS_MAX,
     SAVES_IN_FLIGHT_MAX,
 )
 from settee.sync import effects as asks
+from settee.sync import session as session_module
 from settee.sync.events import Activity
 from tests.sync.peers import (
     TIME_BEGIN,
     Driven,
     MemoryStorage,
     ScriptedPeer,
+    Two,
     active,
     disk_fails_at,
     error_of,
     opened,
     passive,
+    saved_checkpoint,
     sync,
 )
 
@@ -55,14 +59,6 @@ def served(storage: MemoryStorage | None = None, **more: Any) -> tuple[Driven, S
     """A passive session, spoken to in legacy mode."""
     driven = Driven(passive(**more), storage or MemoryStorage("b", marks=False))
     return driven, ScriptedPeer(driven)
-
-
-def saved_checkpoint(peer: ScriptedPeer) -> dict[str, Any]:
-    request = peer.take("setCheckpoint")
-    peer.reply(request, rev="1-cc")
-    peer.run()
-    value: dict[str, Any] = orjson.loads(request.body)
-    return value
 
 
 def rev(peer: ScriptedPeer, doc_id: str, tid: str, sequence: object, **more: Any) -> int:
@@ -597,14 +593,17 @@ def test_a_failing_store_acknowledges_nothing(kind: str) -> None:
     assert storage.own == {}
 
 
-def test_too_much_unsaved_stops_the_reading_until_it_is_saved() -> None:
+def test_too_much_unsaved_stops_the_reading_until_it_is_saved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(session_module, "INBOUND_BYTES_MAX", INBOUND_BYTES_MAX // 100)
     driven, peer = served()
     driven.delayed.add(asks.SaveRevisions)
-    body = {"text": "x" * 4_000_000}
+    body = {"text": "x" * 40_000}
     for n in range(9):
         rev(peer, f"d{n}", "1-aa", n, body=body)
         peer.run()
-        assert driven.session.wants_reading_paused is (4_000_000 * (n + 1) > INBOUND_BYTES_MAX)
+        assert driven.session.wants_reading_paused is (n == 8)
     while driven.waiting:
         driven.release()
         peer.run()
@@ -613,12 +612,31 @@ def test_too_much_unsaved_stops_the_reading_until_it_is_saved() -> None:
     assert len(driven.storage.contents()) == 9
 
 
-def test_offers_count_as_received_until_they_are_answered() -> None:
+def test_too_many_unanswered_stop_the_reading_until_they_are_saved() -> None:
+    driven, peer = served()
+    driven.delayed.add(asks.SaveRevisions)
+    count = REQUESTS_UNANSWERED_READING_MAX + 1
+    for n in range(count - 1):
+        rev(peer, f"d{n}", "1-aa", n)
+    peer.run()
+    assert not driven.session.wants_reading_paused
+    rev(peer, "the last", "1-aa", count)
+    peer.run()
+    assert driven.session.wants_reading_paused
+    while driven.waiting:
+        driven.release()
+        peer.run()
+    assert not driven.session.wants_reading_paused
+    assert len(driven.storage.contents()) == count
+
+
+def test_offers_count_as_received_until_they_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "INBOUND_BYTES_MAX", INBOUND_BYTES_MAX // 100)
     for profile in ("changes", "proposeChanges"):
         driven, peer = served()
         driven.delayed.add(asks.ReadHeld)
         row: list[object] = ["d", "1-aa"] if profile == "proposeChanges" else [1, "d", "1-aa"]
-        body = orjson.dumps([row]) + b" " * 4_000_000
+        body = orjson.dumps([row]) + b" " * 40_000
         tokens = []
         for n in range(9):
             tokens.append(peer.send(profile, body))
@@ -682,3 +700,35 @@ def test_what_was_pulled_is_not_pushed_back() -> None:
     two = sync(left, right)
     assert two.b.count(asks.ReadHeld) == 0, "nothing was proposed"
     assert left.contents() == right.contents()
+
+
+def test_a_revision_below_ours_that_stands_as_high_is_asked_for_without_itself_as_a_base() -> None:
+    storage = MemoryStorage("a")
+    storage.save("doc", {"n": 1})
+    version = storage.docs[0]["doc"].state.vector.cv
+    storage.save("doc", {"n": 2})
+    _, peer = pulling(storage)
+    rows = [[n, "doc", name(n, version)] for n in (1, 2, 3)]
+    first, second, third = (answers(peer.ask("changes", [row])) for row in rows)
+    assert first == []
+    assert second == [[]]
+    assert third == [[storage.docs[0]["doc"].state.tid]]
+
+
+@pytest.mark.parametrize("settee", [False, True])
+def test_when_each_side_has_put_the_other_s_below_its_own_they_agree_in_the_end(
+    settee: bool,
+) -> None:
+    left, right = MemoryStorage("a"), MemoryStorage("b", marks=False)
+    a = Driven(active(continuous=True, peer_is_settee=settee), left)
+    b = Driven(passive(peer_is_settee=settee), right)
+    two = Two(a, b)
+    a.start()
+    b.save("doc", None)  # A tombstone takes a new root; the active side lets deletions win.
+    for _ in range(3):
+        two.step()
+    a.save("doc", {"n": 0})
+    a.save("other", {})  # Pushed in one go: the row of the first must be announced all the same.
+    two.run()
+    assert left.contents() == right.contents() == {"doc": None, "other": b"{}"}
+    assert a.session.activity is Activity.IDLE

@@ -94,3 +94,47 @@ def test_whatever_the_order_the_checkpoint_passes_nothing_unfinished(
         assert int(remote.checkpoint()) == min(open_) - 1
         remote.finished(str(open_.pop()))
     assert remote.checkpoint() == str(len(wanted))
+
+
+def test_a_number_that_comes_late_takes_the_checkpoint_back_until_it_is_finished() -> None:
+    remote = RemoteSequences("10")
+    remote.announced("15", finished=True)
+    remote.announced("20", finished=False)
+    for late in ("13", "12", "14"):
+        remote.announced(late, finished=False)
+    assert remote.checkpoint() == "11"
+    assert len(remote) == 4
+    remote.announced("11", finished=True)
+    assert remote.finished("12")
+    assert not remote.finished("12")
+    assert remote.checkpoint() == "12"
+    remote.announced("13", finished=True)
+    assert remote.checkpoint() == "13"
+    remote.finished("14")
+    assert remote.checkpoint() == "15"
+    remote.finished("20")
+    assert remote.checkpoint() == "20"
+
+
+def test_the_first_number_of_all_may_come_late_too() -> None:
+    remote = RemoteSequences()
+    remote.announced("2", finished=True)
+    remote.announced("1", finished=False)
+    assert remote.checkpoint() == ""
+
+
+def test_a_peer_that_starts_over_is_followed() -> None:
+    remote = RemoteSequences("100")
+    for n in range(1, 51):
+        remote.announced(str(n), finished=True)
+    assert remote.checkpoint() == "50", "else what it writes up to 100 would be passed over"
+
+
+@pytest.mark.parametrize("other", ['"12:3"', '"5"', "1.5", "null", "9" * 30, "²"])
+def test_what_is_no_number_goes_by_the_order_of_arrival(other: str) -> None:
+    remote = RemoteSequences("7")
+    remote.announced("9", finished=True)
+    remote.announced(other, finished=False)
+    assert remote.checkpoint() == "9"
+    remote.finished(other)
+    assert remote.checkpoint() == other

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import BinaryIO
+from typing import BinaryIO, ClassVar
 
 from settee.db import blob as blocking
 
@@ -22,7 +22,7 @@ class Blob:
 
     __slots__ = ("_blob",)
 
-    __hash__ = None  # type: ignore[assignment]  # As of the blocking one.
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # As of the blocking one.
 
     def __init__(self, content_type: str | None = None) -> None:
         self._blob = blocking.Blob(content_type)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -14,6 +14,7 @@ from settee.db.collection import Collection as Blocking
 from settee.db.collection import OnConflict
 from settee.db.document import Document
 from settee.db.observer import CollectionChange, DocumentChange, Subscription
+from settee.db.saving import Body
 from settee.db.steps import Steps
 from settee.ids import check_document_id
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Collection"]
 
 D = TypeVar("D")
+M = TypeVar("M")
 T = TypeVar("T")
 
 
@@ -75,9 +77,17 @@ class Collection:
     @overload
     async def get(self, id: str, default: D) -> Document | D: ...
 
-    async def get(self, id: str, default: Any = None) -> Any:
+    @overload
+    async def get(self, id: str, *, as_: type[M]) -> M | None: ...
+
+    @overload
+    async def get(self, id: str, default: D, *, as_: type[M]) -> M | D: ...
+
+    async def get(self, id: str, default: Any = None, *, as_: type[Any] | None = None) -> Any:
         """Return the document `id`, or `default` if there is none."""
-        return self._blocking.get(id, default)
+        if as_ is None:
+            return self._blocking.get(id, default)
+        return self._blocking.get(id, default, as_=as_)
 
     def __getitem__(self, id: str) -> Coroutine[Any, Any, Document]:
         return self._item(id)
@@ -117,21 +127,25 @@ class Collection:
 
     # --- writing ----------------------------------------------------------------------------------
 
-    async def save(self, document: Document, on_conflict: OnConflict = "overwrite") -> Document:
+    async def save(
+        self,
+        document: Document | Body,
+        on_conflict: OnConflict = "overwrite",
+        *,
+        id: str | None = None,
+    ) -> Document:
         """Save a document and return it, with its new sequence and revision."""
-        return await self._drive(saving.save(self._blocking, document, on_conflict))
+        return await self._drive(saving.save(self._blocking, document, on_conflict, id))
 
-    async def put(self, id: str, body: Mapping[str, Any]) -> Document:
+    async def put(self, id: str, body: Body) -> Document:
         """Save `body` as the document `id`, whatever is stored there; ``collection[id] = body``."""
-        return await self.save(Document(check_document_id(id), body))
+        return await self.save(Document._of(check_document_id(id), body))
 
-    async def add(self, body: Mapping[str, Any]) -> Document:
+    async def add(self, body: Body) -> Document:
         """Save `body` as a new document with a random ID. Raises InvalidDocumentError."""
-        return await self.save(Document(None, body))
+        return await self.save(Document._of(None, body))
 
-    async def save_many(
-        self, items: Iterable[Document | tuple[str, Mapping[str, Any]] | Mapping[str, Any]]
-    ) -> int:
+    async def save_many(self, items: Iterable[Document | tuple[str, Body] | Body]) -> int:
         """Save many documents, over whatever is stored; return how many."""
         return await self._drive(saving.save_many(self._blocking, items))
 

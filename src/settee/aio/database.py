@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
+from uuid import UUID
 
 from settee.aio.blob import Blob
 from settee.aio.changes import Changes
@@ -18,10 +19,13 @@ from settee.clock import Clock, SystemClock, ThreadWorkers, Workers
 from settee.db import location
 from settee.db.collection import Collection as BlockingCollection
 from settee.db.database import Database as Blocking
-from settee.db.database import Durability, RolledBack
+from settee.db.database import Durability
+from settee.db.database import Transaction as BlockingTransaction
 from settee.db.observer import CollectionChange, Subscription
 from settee.db.offload import run
+from settee.db.replication import ReplicationResult
 from settee.errors import ClosedError, TransactionError
+from settee.store.maintenance import Compacted, Problem
 from settee.store.transaction import Transaction as StoreTransaction
 
 __all__ = ["Database", "Transaction"]
@@ -70,7 +74,7 @@ class Database:
         self._durability: Durability = durability
         self._workers = workers
         self._opened: Blocking | None = None
-        self._make = partial(
+        self._make: Callable[[], Blocking] = partial(
             Blocking._open,
             path,
             clock=clock,
@@ -87,6 +91,41 @@ class Database:
     ) -> bool:
         """Tell whether there is a database of this name or path. Raises InvalidNameError."""
         return Blocking.exists(name_or_path, directory)
+
+    @classmethod
+    def open_prebuilt(
+        cls,
+        name_or_path: str | os.PathLike[str],
+        prebuilt: str | os.PathLike[str],
+        *,
+        directory: str | os.PathLike[str] | None = None,
+        durability: Durability = "full",
+    ) -> Database:
+        """Open a database; the first time, make it as a copy of one that came with the program.
+
+        As the constructor, it opens (and copies) when it is awaited or entered.
+        """
+        database = cls(location.locate(name_or_path, directory), durability=durability)
+        database._make = partial(
+            Blocking.open_prebuilt,
+            name_or_path,
+            prebuilt,
+            directory=directory,
+            durability=durability,
+        )
+        return database
+
+    @staticmethod
+    async def copy(
+        source: Database | str | os.PathLike[str],
+        destination: str | os.PathLike[str],
+        *,
+        directory: str | os.PathLike[str] | None = None,
+    ) -> Path:
+        """Copy a database with its blobs, also while it is in use; return where the copy lies."""
+        origin = source.path if isinstance(source, Database) else source
+        call = partial(Blocking.copy, origin, destination, directory=directory)
+        return await _beside(ThreadWorkers(), call)
 
     @staticmethod
     async def delete(
@@ -151,6 +190,11 @@ class Database:
         """Whether it lies where nothing can be written; then writes raise ReadOnlyError."""
         return self._blocking.read_only
 
+    @property
+    def uuid(self) -> UUID:
+        """What names this database as an author of revisions; a copy has another one."""
+        return self._blocking.uuid
+
     # --- collections ------------------------------------------------------------------------------
 
     def _face_of(self, blocking: BlockingCollection) -> Collection:
@@ -194,7 +238,7 @@ class Database:
         It belongs to the task that enters it and to tasks made inside, which see its writes.
         """
         self._blocking._check()
-        return Transaction(self._blocking, self._blocking._store.transaction())
+        return Transaction(self._blocking)
 
     # --- changes ----------------------------------------------------------------------------------
 
@@ -206,34 +250,72 @@ class Database:
         """Iterate over changes of all collections as they are committed; `next` waits for one."""
         return Changes(self._blocking, self._blocking._source())
 
+    # --- blobs by themselves ----------------------------------------------------------------------
+
+    async def save_blob(self, blob: Blob) -> Blob:
+        """Store a blob's content before any document names it; return the same blob."""
+        inner = blob.__settee_blob__() if isinstance(blob, Blob) else blob
+        await self._offload(partial(self._blocking.save_blob, inner))
+        return blob
+
+    async def get_blob(self, reference: Mapping[str, object] | str) -> Blob | None:
+        """Return the blob of a digest, or of the JSON object that names it; None if it isn't here.
+
+        Raises InvalidDocumentError for what names no blob.
+        """
+        found = self._blocking.get_blob(reference)
+        return None if found is None else Blob._of(found)
+
+    # --- maintenance ------------------------------------------------------------------------------
+
+    async def compact(self) -> Compacted:
+        """Give space back: remove blobs that nothing names, and rewrite the file without gaps."""
+        return await self._offload(self._blocking.compact)
+
+    async def reindex(self) -> None:
+        """Build anew what is derived from the documents: indexes, counts, who names which blob."""
+        await self._offload(self._blocking.reindex)
+
+    async def check(self, *, blobs: bool = True) -> list[Problem]:
+        """Look for damage; return what was found, an empty list if nothing."""
+        return await self._offload(partial(self._blocking.check, blobs=blobs))
+
+    async def optimize(self, full: bool = False) -> None:
+        """Let SQLite look at its indexes, to use them well; `full`: at all of them, whole."""
+        await self._offload(partial(self._blocking.optimize, full))
+
     # --- replication ------------------------------------------------------------------------------
 
-    async def replicate(self, target: Any, **options: Any) -> Any:
+    async def replicate(self, target: Any, **options: Any) -> ReplicationResult:
         """Sync once with the peer at `target`, a URL, and return what was done."""
+        if isinstance(target, Database):
+            target = target._blocking
         return await self._offload(partial(self._blocking.replicate, target, **options))
 
 
 class Transaction:
     """The context manager that `Database.transaction` returns."""
 
-    def __init__(self, database: Blocking, inner: StoreTransaction) -> None:
+    def __init__(self, database: Blocking) -> None:
         self._database = database
-        self._inner = inner
-        self._rolled_back = RolledBack()
+        self._skinned = BlockingTransaction(database)
 
     def rollback(self) -> None:
         """Undo all, and leave the ``with`` block at once."""
-        raise self._rolled_back
+        self._skinned.rollback()
 
     async def __aenter__(self) -> Transaction:
-        acquired = self._database._offload(self._inner.acquire)
+        if self._skinned._begin_part():
+            return self
+        inner = self._skinned._begin_whole()
+        acquired = self._database._offload(inner.acquire)
         try:
             await wait(acquired)
         except BaseException:
             # Cancelled while waiting for its turn: when that comes, nobody is there to use it.
-            acquired.add_done_callback(self._give_back)
+            acquired.add_done_callback(partial(_give_back, inner))
             raise
-        self._inner.adopt()
+        inner.adopt()
         return self
 
     async def __aexit__(
@@ -242,14 +324,24 @@ class Transaction:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        self._inner.leave()
-        end = self._inner.commit if exc is None else self._inner.rollback
-        await wait(self._database._offload(end))
-        return exc is self._rolled_back
+        skinned = self._skinned
+        if not skinned._end_part(exc):
+            inner = skinned._inner
+            assert inner is not None
+            inner.leave()
+            try:
+                await wait(self._database._offload(inner.commit if exc is None else inner.rollback))
+            except BaseException:
+                skinned._undone()
+                raise
+            if exc is not None:
+                skinned._undone()
+        return exc is skinned._rolled_back
 
-    def _give_back(self, acquired: Future[None]) -> None:
-        if acquired.exception() is None:
-            self._inner.rollback()
+
+def _give_back(inner: StoreTransaction, acquired: Future[None]) -> None:
+    if acquired.exception() is None:
+        inner.rollback()
 
 
 async def _beside(workers: Workers, call: Callable[[], T]) -> T:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, final
 
 from settee import peer as peers
@@ -11,14 +11,14 @@ from settee.aio.database import Database
 from settee.aio.driver import wait
 from settee.aio.watching import blocking_of
 from settee.identity import TLSIdentity
-from settee.peer import (
-    ListenerConnection,
-    ListenerPasswordAuthenticator,
-    ListenerStatus,
-    Refusal,
-)
+from settee.peer import DocumentsReplicated, ListenerConnection, ListenerStatus, Refusal
+from settee.peer.authenticators import ListenerAuthenticators
+from settee.peer.config import ListenerConfig, named
+from settee.peer.hooks import Authorize
 
 __all__ = ["URLEndpointListener"]
+
+OPTIONS: Final = frozenset(named(ListenerConfig))
 
 
 @final
@@ -26,18 +26,24 @@ class URLEndpointListener:
     """Lets active peers replicate with a database: the passive side.
 
     Args:
-        db: The database.
+        db: The database, or several that are served on the same port. Closing one of them stops the
+            listener.
         port: TCP port; 0 lets the system choose one, which is kept over `stop` and `start` if free.
-        host: Address to listen on; None means all of this machine.
-        path: What the database is called in URLs; None means its name in lower case.
+        host: Address, or name of the network interface, to listen on; None means all.
+        path: What the database is called in URLs; None means its name in lower case. For several
+            databases, a mapping from their names to paths.
         collections: Collections or their names that are served; None means all there are now.
         tls: Whether connections are encrypted. False warns, unless on loopback.
         tls_identity: Certificate and key to show; None makes a self-signed one for this listener's
             life. `TLSIdentity.self_signed` makes one that lasts, which peers can pin.
-        authenticator: Who may connect: a `ListenerPasswordAuthenticator`.
+        authenticator: Who may connect: a `ListenerPasswordAuthenticator`, a
+            `ListenerCertificateAuthenticator`, or one of each, which both have to be satisfied.
         allow_anonymous: Let everybody in. Without it a listener needs an authenticator.
         allow_plaintext_passwords: Take passwords without TLS, off loopback.
+        delta_sync: Let revisions travel as what changed, to and from peers that do too.
         read_only: Peers may read, and not write.
+        authorize: ``authorize(request) -> bool`` is asked about each document that a peer would get
+            or wants to write, with its user; None: whoever is let in may read and write all.
         advertise: Announce the listener on the local network: True under this device's name, a
             text under that name, ``"private"`` under a random one without particulars.
         discovery_interfaces: Addresses of the interfaces to announce it on, such as
@@ -49,35 +55,28 @@ class URLEndpointListener:
 
     def __init__(
         self,
-        db: Database,
+        db: Database | Sequence[Database],
         *,
         port: int = 0,
         host: str | None = None,
-        path: str | None = None,
+        path: str | Mapping[str, str] | None = None,
         collections: Sequence[Collection | str] | None = None,
         tls: bool = True,
         tls_identity: TLSIdentity | None = None,
-        authenticator: ListenerPasswordAuthenticator | None = None,
+        authenticator: ListenerAuthenticators | None = None,
         allow_anonymous: bool = False,
         allow_plaintext_passwords: bool = False,
+        delta_sync: bool = False,
         read_only: bool = False,
+        authorize: Authorize | None = None,
         advertise: bool | str = False,
         discovery_interfaces: Sequence[str] | None = None,
     ) -> None:
+        options = {name: value for name, value in locals().items() if name in OPTIONS}
+        options["collections"] = blocking_of(collections)
+        dbs = (db,) if isinstance(db, Database) else db
         self._blocking: Final = peers.URLEndpointListener(
-            db._blocking,
-            port=port,
-            host=host,
-            path=path,
-            collections=blocking_of(collections),
-            tls=tls,
-            tls_identity=tls_identity,
-            authenticator=authenticator,
-            allow_anonymous=allow_anonymous,
-            allow_plaintext_passwords=allow_plaintext_passwords,
-            read_only=read_only,
-            advertise=advertise,
-            discovery_interfaces=discovery_interfaces,
+            [each._blocking for each in dbs], **options
         )
 
     async def __aenter__(self) -> URLEndpointListener:
@@ -102,6 +101,11 @@ class URLEndpointListener:
         blocking._forget()
         if self.status.running:
             await wait(blocking._runtime.submit(blocking._peer.stop(final=final)))
+
+    @property
+    def config(self) -> ListenerConfig:
+        """The options that it was made with."""
+        return self._blocking.config
 
     @property
     def urls(self) -> list[str]:
@@ -140,6 +144,12 @@ class URLEndpointListener:
     def disconnect(self, connection: ListenerConnection, *, final: bool = False) -> None:
         """End one connection; its peer comes back if it is continuous, unless `final`."""
         self._blocking.disconnect(connection, final=final)
+
+    def on_documents(
+        self, callback: Callable[[ListenerConnection, DocumentsReplicated], object]
+    ) -> Callable[[], None]:
+        """Call back with each batch of documents that a peer sent, got, or could not replicate."""
+        return self._blocking.on_documents(callback)
 
     @property
     def refusals(self) -> tuple[Refusal, ...]:

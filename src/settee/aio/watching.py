@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from settee.aio.collection import Collection
 from settee.db.collection import Collection as BlockingCollection
+from settee.peer.hooks import CollectionConfig
 from settee.peer.status import Watched
 
 __all__ = ["blocking_of", "until", "values"]
@@ -16,12 +17,12 @@ T = TypeVar("T")
 
 
 def blocking_of(
-    collections: Sequence[Collection | str] | None,
-) -> list[BlockingCollection | str] | None:
-    """Return the blocking collections behind async ones; names stay names."""
+    collections: Sequence[Collection | CollectionConfig | str] | None,
+) -> list[BlockingCollection | CollectionConfig | str] | None:
+    """Return the blocking collections behind async ones; names and configurations stay."""
     if collections is None:
         return None
-    return [each if isinstance(each, str) else each._blocking for each in collections]
+    return [each._blocking if isinstance(each, Collection) else each for each in collections]
 
 
 async def values(watched: Watched[T], is_last: Callable[[T], bool]) -> AsyncIterator[T]:

@@ -164,14 +164,14 @@ class Incoming:
         self.number: Final = number
         self.flags: Final = flags
         """Of its first frame."""
-        self.buffer = bytearray()
+        self.buffer: bytearray = bytearray()
         """Inflated, so far. One buffer: a million frames of two bytes must not cost a million
         objects."""
-        self.wire_bytes = 0
+        self.wire_bytes: int = 0
         """Of the frames so far, whole."""
-        self.taken_bytes = 0
+        self.taken_bytes: int = 0
         """Of the frames so far behind their headers: what ACKs count."""
-        self.acked_bytes = 0
+        self.acked_bytes: int = 0
         """Of those, told to the sender."""
 
     def add(self, payload: bytes, wire_bytes: int, taken_bytes: int) -> None:

@@ -83,19 +83,19 @@ class Outgoing:
         token: object = None,
         stream_reply: bool = False,
     ) -> None:
-        self.flags = flags
+        self.flags: int = flags
         """Type, Urgent and NoReply; Compressed if it may be."""
-        self.number = number
+        self.number: int = number
         """0 for a request that has not begun."""
-        self.payload = payload
-        self.position = 0
+        self.payload: bytes = payload
+        self.position: int = 0
         """Payload bytes already sent."""
-        self.token = token
-        self.stream_reply = stream_reply
-        self.queued = True
-        self.sent_bytes = 0
+        self.token: object = token
+        self.stream_reply: bool = stream_reply
+        self.queued: bool = True
+        self.sent_bytes: int = 0
         """Of its frames behind their headers, checksums included: what ACKs count."""
-        self.acked_bytes = 0
+        self.acked_bytes: int = 0
 
     def ready(self) -> bool:
         """Tell whether a frame of it may go out."""
@@ -117,12 +117,15 @@ class OutgoingStream(Outgoing):
 
     __slots__ = ("asked", "buffer", "closed", "handle")
 
+    flags: int
+    position: int
+
     def __init__(self, flags: int, number: int, head: bytes, handle: int) -> None:
         super().__init__(flags, number, b"")
-        self.buffer = bytearray(head)
-        self.closed = False
+        self.buffer: bytearray = bytearray(head)
+        self.closed: bool = False
         """Whether the last piece has been written."""
-        self.asked = False
+        self.asked: bool = False
         """Whether its owner was asked for more and has not written since."""
         self.handle: Final = handle
         self.queued = False
@@ -183,7 +186,7 @@ class Outbox:
         """(number, is a request) -> message of which some frames are sent, for its ACKs."""
         self._streams: dict[int, OutgoingStream] = {}
         self._streams_begun_count = 0
-        self.requests_begun_count = 0
+        self.requests_begun_count: int = 0
         """The number of the latest request of which a frame was made."""
         self.awaited: dict[int, object] = {}
         """Number -> token of each request that is wholly sent and not answered."""
@@ -191,10 +194,10 @@ class Outbox:
         """The same for requests whose reply is to be streamed."""
         self.stream_tokens: set[object] = set()
         """Of requests whose reply is to be streamed, from being queued to the end of the reply."""
-        self.unanswered_count = 0
+        self.unanswered_count: int = 0
         """Requests queued or sent, without a complete answer."""
         self.wanted: list[StreamWanted] = []
-        self.stopped = False
+        self.stopped: bool = False
         """Nothing goes out any more."""
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 from importlib import metadata
@@ -10,22 +11,41 @@ from typing import Annotated, Any
 import typer
 from typer.main import get_command
 
-from settee.cli import database, discovery, documents, listener, replication, scene
+from settee.cli import (
+    certificates,
+    collections,
+    copying,
+    database,
+    discovery,
+    documents,
+    expiry,
+    exporting,
+    history,
+    importing,
+    listener,
+    replication,
+    scene,
+    tour,
+    upkeep,
+    users,
+    watching,
+)
 from settee.cli.exits import EXIT_CODES_HELP
 from settee.cli.render import line, problem
 
 __all__ = ["app", "command", "is_verbose"]
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="settee",
     help="A JSON document database that syncs peer to peer, and speaks Couchbase Lite's protocol.",
     epilog=EXIT_CODES_HELP,
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 _COMMANDS: tuple[tuple[str, Callable[..., Any], str], ...] = (
+    ("demo", scene.demo, "See it"),
     ("listen", listener.listen, "Sync"),
     ("browse", discovery.browse, "Sync"),
     ("sync", replication.sync, "Sync"),
@@ -35,11 +55,24 @@ _COMMANDS: tuple[tuple[str, Callable[..., Any], str], ...] = (
     ("cat", documents.cat, "Documents"),
     ("put", documents.put, "Documents"),
     ("rm", documents.rm, "Documents"),
-    ("info", database.info, "Documents"),
-    ("demo", scene.demo, "See it"),
+    ("revs", history.revs, "Documents"),
+    ("expire", expiry.expire, "Documents"),
+    ("watch", watching.watch, "Documents"),
+    ("import", importing.import_documents, "Databases"),
+    ("export", exporting.export_documents, "Databases"),
+    ("cp", copying.cp, "Databases"),
+    ("info", database.info, "Databases"),
+    ("collections", collections.collections, "Databases"),
+    ("mkcoll", collections.mkcoll, "Databases"),
+    ("rmcoll", collections.rmcoll, "Databases"),
+    ("check", upkeep.check, "Databases"),
+    ("compact", upkeep.compact, "Databases"),
+    ("reindex", upkeep.reindex, "Databases"),
 )
 for _name, _function, _panel in _COMMANDS:
     app.command(_name, rich_help_panel=_panel)(_function)
+app.add_typer(certificates.app, name="cert", rich_help_panel="Access")
+app.add_typer(users.app, name="user", rich_help_panel="Access")
 
 
 class _Sentences(logging.Handler):
@@ -52,10 +85,25 @@ class _Sentences(logging.Handler):
 _verbosity = {"level": 0}
 
 
-def command() -> Callable[..., Any]:
-    """Return the whole command line as a callable of Click's kind (``args``, ``prog_name``)."""
+def command() -> Any:
+    """Return the whole command line, a group of Click's kind."""
     _verbosity["level"] = 0
-    return get_command(app)
+    return _tree()
+
+
+@functools.cache
+def _tree() -> Any:
+    """Return the whole command line, its help laid out for any width of a terminal."""
+    tree: Any = get_command(app)
+    for command in tree.commands.values():
+        for each in (command, *getattr(command, "commands", {}).values()):
+            each.help = _unwrapped(each.help or "")
+    return tree
+
+
+def _unwrapped(text: str) -> str:
+    """Return text with each paragraph on one line: source lines are no lines of a terminal."""
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
 
 
 def is_verbose() -> bool:
@@ -71,6 +119,7 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _before_all(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
@@ -93,3 +142,5 @@ def _before_all(
         log.setLevel(logging.DEBUG if verbose > 1 else logging.INFO)
     elif not any(isinstance(handler, _Sentences) for handler in log.handlers):
         log.addHandler(_Sentences(logging.ERROR))
+    if context.invoked_subcommand is None:
+        tour.show()

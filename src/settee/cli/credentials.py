@@ -54,8 +54,8 @@ PasswordFileOption = Annotated[
 ]
 
 
-def password_of(user: str, *, given: str | None, file: str | None) -> str:
-    """Return the password of `user` from the first place that has one.
+def password_of(user: str, *, given: str | None, file: str | None, is_new: bool = False) -> str:
+    """Return the password of `user` from the first place that has one; a new one is asked twice.
 
     Raises `ConfigError` if there is none and nobody to ask, or if it can't be one.
     """
@@ -73,7 +73,9 @@ def password_of(user: str, *, given: str | None, file: str | None) -> str:
             "--user",
             f"no password for {user!r}: set {PASSWORD_VARIABLE} or give --password-file FILE",
         )
-    asked = typer.prompt(f"Password for {user}", hide_input=True, err=True)
+    asked = typer.prompt(
+        f"Password for {user}", hide_input=True, confirmation_prompt=is_new, err=True
+    )
     return _checked("password", str(asked))
 
 

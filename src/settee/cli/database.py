@@ -9,20 +9,36 @@ from typing import Annotated
 import typer
 
 from settee import Collection, Database, NotFoundError
+from settee.cli.completion import collection_names, database_names
 from settee.cli.render import bytes_text, line, notice, show_json, table
 
-__all__ = ["CollectionOption", "DatabaseArgument", "JsonOption", "collection_in", "info", "opened"]
+__all__ = [
+    "DEFAULT_COLLECTION",
+    "CollectionOption",
+    "DatabaseArgument",
+    "JsonOption",
+    "collection_in",
+    "info",
+    "opened",
+    "size_bytes",
+]
 
 DatabaseArgument = Annotated[
     str,
     typer.Argument(
-        metavar="DB", help="Database: a name or a path, with or without its ending .settee."
+        metavar="DB",
+        help="Database: a name or a path, with or without its ending .settee.",
+        autocompletion=database_names,
     ),
 ]
 CollectionOption = Annotated[
     str,
     typer.Option(
-        "--collection", "-c", metavar="NAME", help="Collection, such as shop.items or items."
+        "--collection",
+        "-c",
+        metavar="NAME",
+        help="Collection, such as shop.items or items.",
+        autocompletion=collection_names,
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable: JSON.")]
@@ -39,7 +55,7 @@ def opened(name: str, *, create: bool = False) -> Iterator[Database]:
     is_new = not Database.exists(name)
     if is_new and not create:
         raise NotFoundError(
-            f"there is no database {name!r}; `settee put` or `settee pull` make one"
+            f"there is no database {name!r}; `settee put`, `import` and `pull` make one"
         )
     with Database(name, create=create) as db:
         if is_new:
@@ -53,26 +69,26 @@ def collection_in(db: Database, name: str, *, create: bool = False) -> Collectio
 
 
 def info(name: DatabaseArgument, as_json: JsonOption = False) -> None:
-    """Show what a database holds: its collections, documents and size."""
+    """Show what a database holds: collections, documents, size."""
     with opened(name) as db:
         collections = [
             {"name": collection.full_name, "documents": len(collection)}
             for collection in db.collections()
         ]
-        size_bytes = _size_bytes(db)
+        on_disk_bytes = size_bytes(db)
         if as_json:
             show_json(
                 {
                     "name": db.name,
                     "path": str(db.path),
-                    "bytes": size_bytes,
+                    "bytes": on_disk_bytes,
                     "collections": collections,
                 }
             )
             return
         line(f"Database  {db.name}")
         line(f"Path      {db.path}")
-        line(f"On disk   {bytes_text(size_bytes)}")
+        line(f"On disk   {bytes_text(on_disk_bytes)}")
         line("")
         table(
             ["Collection", "Documents>"],
@@ -80,7 +96,7 @@ def info(name: DatabaseArgument, as_json: JsonOption = False) -> None:
         )
 
 
-def _size_bytes(db: Database) -> int:
+def size_bytes(db: Database) -> int:
     """Return the bytes of all files in the database's directory."""
     total = 0
     for file in db.path.rglob("*"):

@@ -31,7 +31,10 @@ def browse(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the peers that announce themselves on this network, as they come and go."""
+    """Show the peers on this network, as they come and go.
+
+    Those that announce themselves, that is (`listen --advertise`).
+    """
     clock = SystemClock()
     end = None if seconds is None else clock.monotonic() + seconds
     names: set[str] = set()

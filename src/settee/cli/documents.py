@@ -5,12 +5,21 @@ from __future__ import annotations
 import fnmatch
 import itertools
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from settee import Blob, Collection, Document, InvalidDocumentError, NotFoundError
+from settee import (
+    Blob,
+    Collection,
+    Document,
+    ExistsError,
+    InvalidDocumentError,
+    NotFoundError,
+)
+from settee.cli.completion import document_ids
 from settee.cli.database import (
     DEFAULT_COLLECTION,
     CollectionOption,
@@ -19,20 +28,23 @@ from settee.cli.database import (
     collection_in,
     opened,
 )
-from settee.cli.render import bytes_text, json_text, line, show_json, table
+from settee.cli.render import bytes_text, json_text, line, lines, table
 from settee.doc.body import check_reserved
 from settee.errors import ConfigError
+from settee.ids import check_document_id
 from settee.limits import DOCUMENT_BODY_BYTES_MAX
 
 __all__ = ["cat", "ls", "put", "rm"]
 
-IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Document ID.")]
+IdArgument = Annotated[
+    str, typer.Argument(metavar="ID", help="Document ID.", autocompletion=document_ids)
+]
 
 
 def ls(
     name: DatabaseArgument,
     pattern: Annotated[
-        str | None, typer.Argument(metavar="[PATTERN]", help="Only IDs like this: item::*")
+        str | None, typer.Argument(metavar="PATTERN", help="Only IDs like this: item::*")
     ] = None,
     long: Annotated[
         bool, typer.Option("--long", "-l", help="With revision, sequence, size and blobs.")
@@ -42,26 +54,21 @@ def ls(
     limit: Annotated[int | None, typer.Option("--limit", min=0, help="At most so many.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the documents of a collection, one ID per line, in the order of their IDs."""
+    """List a collection's documents, in the order of their IDs."""
     with opened(name) as db:
         documents = collection_in(db, collection)
         end = None if limit is None else offset + limit
-        wanted = itertools.islice(_matching(documents, pattern), offset, end)
         if not long:
-            for doc_id in wanted:
-                if as_json:
-                    show_json({"id": doc_id})
-                else:
-                    line(doc_id)
+            ids = itertools.islice(_matching(documents, pattern), offset, end)
+            lines((json_text({"id": doc_id}) for doc_id in ids) if as_json else ids)
             return
-        rows = [_long_row(documents[doc_id]) for doc_id in wanted]
+        rows = itertools.islice(_matching_rows(documents, pattern), offset, end)
         if as_json:
-            for row in rows:
-                show_json(row)
+            lines(map(json_text, rows))
             return
         table(
             ["ID", "Sequence>", "Size>", "Blobs>", "Revision"],
-            [
+            (
                 (
                     row["id"],
                     row["sequence"],
@@ -70,7 +77,7 @@ def ls(
                     row["revision"],
                 )
                 for row in rows
-            ],
+            ),
         )
 
 
@@ -78,6 +85,12 @@ def cat(
     name: DatabaseArgument,
     doc_id: IdArgument,
     collection: CollectionOption = DEFAULT_COLLECTION,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            "--key", "-k", metavar="KEY", help="Only this property: name, items[3].price."
+        ),
+    ] = None,
     blob: Annotated[
         str | None,
         typer.Option(
@@ -92,13 +105,16 @@ def cat(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="On one line.")] = False,
 ) -> None:
-    """Print a document as JSON, or the content of one of its blobs."""
+    """Print a document as JSON, or the content of a blob."""
     with opened(name) as db:
         document = collection_in(db, collection)[doc_id]
         if blob is not None:
             _write_blob(_blob_at(document, blob), output)
             return
-        text = json_text(document.to_dict(), pretty=not as_json)
+        value: Any = document.to_dict()
+        if key is not None:
+            value = _at(document, value, key)
+        text = json_text(value, pretty=not as_json)
     if output is not None:
         output.write_text(text + "\n", encoding="utf-8")
     else:
@@ -109,12 +125,18 @@ def put(
     name: DatabaseArgument,
     doc_id: IdArgument,
     text: Annotated[
-        str, typer.Argument(metavar="[JSON|-]", help="The body, an object; - reads standard input.")
+        str, typer.Argument(metavar="JSON|-", help="The body, an object; - reads standard input.")
     ] = "-",
     collection: CollectionOption = DEFAULT_COLLECTION,
     merge: Annotated[
         bool,
         typer.Option("--merge", "-m", help="Keep the properties that are not named."),
+    ] = False,
+    create: Annotated[
+        bool, typer.Option("--create", help="Only if there is no document with this ID.")
+    ] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="Only if there is a document with this ID.")
     ] = False,
     blob: Annotated[
         list[str] | None,
@@ -135,11 +157,20 @@ def put(
         if not (key and equals and file):
             raise ConfigError("--blob", f"{assignment!r} is not KEY=FILE")
         body[key] = Blob.from_file(file)
-    with opened(name, create=True) as db:
-        documents = collection_in(db, collection, create=True)
-        if merge:
+    if create and (update or merge):
+        raise ConfigError("--create", "it can't go together with --update or --merge")
+    check_document_id(doc_id)
+    with opened(name, create=not update) as db:
+        documents = collection_in(db, collection, create=not update)
+        if merge or create or update:
             with db.transaction():
-                saved = documents.put(doc_id, {**(documents.get(doc_id) or {}), **body})
+                known = documents.get(doc_id)
+                if create and known is not None:
+                    raise ExistsError(f"there is a document {doc_id!r} already")
+                if update and known is None:
+                    raise NotFoundError(f"there is no document {doc_id!r} to update")
+                kept = dict(known) if merge and known is not None else {}
+                saved = documents.put(doc_id, {**kept, **body})
         else:
             saved = documents.put(doc_id, body)
         line(f"{doc_id} {saved.revision}")
@@ -147,14 +178,20 @@ def put(
 
 def rm(
     name: DatabaseArgument,
-    doc_ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Document IDs.")],
+    doc_ids: Annotated[
+        list[str],
+        typer.Argument(metavar="ID", help="Document IDs.", autocompletion=document_ids),
+    ],
     collection: CollectionOption = DEFAULT_COLLECTION,
     purge: Annotated[
         bool,
         typer.Option("--purge", help="Forget it here only: other peers keep it, and may resend."),
     ] = False,
 ) -> None:
-    """Delete documents, here and, at the next sync, at the peers. All of them or none."""
+    """Delete documents, here and at the peers; all or none.
+
+    Peers learn of it at the next sync.
+    """
     with opened(name) as db:
         documents = collection_in(db, collection)
         with db.transaction():
@@ -165,10 +202,16 @@ def rm(
                     del documents[doc_id]
 
 
-def _matching(documents: Collection, pattern: str | None) -> Any:
+def _matching(documents: Collection, pattern: str | None) -> Iterator[str]:
     if pattern is None:
         return iter(documents)
     return (doc_id for doc_id in documents if fnmatch.fnmatchcase(doc_id, pattern))
+
+
+def _matching_rows(documents: Collection, pattern: str | None) -> Iterator[dict[str, Any]]:
+    for document in documents.documents():
+        if pattern is None or fnmatch.fnmatchcase(document.id, pattern):
+            yield _long_row(document)
 
 
 def _long_row(document: Document) -> dict[str, Any]:
@@ -203,14 +246,18 @@ def _json_given(text: str, *, only_blobs: bool) -> bytes:
     return raw.strip()
 
 
-def _blob_at(document: Document, path: str) -> Blob:
-    """Return the blob at a path such as ``items[3].image``. Raises `NotFoundError`."""
-    value: Any = document
-    for step in path.replace("[", ".[").split("."):
+def _at(document: Document, value: Any, path: str) -> Any:
+    """Return what lies at a path such as ``items[3].image``. Raises `NotFoundError`."""
+    for step in path.replace("[", ".[").removeprefix(".").split("."):
         try:
             value = value[int(step[1:-1])] if step.startswith("[") else value[step]
         except (KeyError, IndexError, TypeError, ValueError):
             raise NotFoundError(f"document {document.id!r} has no property {path!r}") from None
+    return value
+
+
+def _blob_at(document: Document, path: str) -> Blob:
+    value = _at(document, document, path)
     if not isinstance(value, Blob):
         raise NotFoundError(f"property {path!r} of document {document.id!r} is not a blob")
     return value

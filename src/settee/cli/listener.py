@@ -119,10 +119,11 @@ def listen(
     plaintext_passwords: PlaintextOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Let peers sync with a database, until Ctrl-C. Makes the database if it is missing.
+    """Let peers sync with a database, until Ctrl-C.
 
-    A peer needs the address, a user and a password. It may accept the certificate at the first
-    meeting (--self-signed) or, better, be given the fingerprint that is shown here (--pin).
+    Makes the database if it is missing. A peer needs the address, a user and a password. It may
+    accept the certificate at the first meeting (--self-signed) or, better, be given the fingerprint
+    that is shown here (--pin).
     """
     options: dict[str, Any] = {
         "host": host,

@@ -7,31 +7,39 @@ name must not move the cursor of the terminal that lists it.
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
-from rich.table import Table
 from rich.text import Text
 
 from settee.logs import printable
 
 __all__ = [
     "SyncView",
+    "TransferView",
     "bytes_text",
     "documents_text",
     "json_text",
     "line",
+    "lines",
     "notice",
     "problem",
     "safe",
     "show_json",
     "table",
 ]
+
+T = TypeVar("T")
+
+_BLOCK_COUNT: Final = 1000
+"""Rows laid out and written at once."""
 
 _FIRST_WIDTH_MIN: Final = 32
 """So much of a table's first column is always shown."""
@@ -43,7 +51,7 @@ _UNITS: Final = ("kB", "MB", "GB", "TB")
 
 def safe(text: str) -> str:
     """Return `text` as one line without characters that could steer a terminal."""
-    return printable(text, limit=max(1, len(text)))
+    return text if text.isprintable() else printable(text, limit=len(text))
 
 
 def line(text: str) -> None:
@@ -100,36 +108,66 @@ def documents_text(count: int) -> str:
     return f"{count:,} document" if count == 1 else f"{count:,} documents"
 
 
+def lines(texts: Iterable[str]) -> None:
+    """Print many lines of the result, some hundred with one write."""
+    for block in _blocks(texts):
+        sys.stdout.write("".join([f"{safe(text)}\n" for text in block]))
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows under headings. A column whose heading ends in ``>`` is set to the right.
 
     On a narrow terminal the last column is cut first, then a very long first one; elsewhere
-    nothing is cut, and there is no colour.
+    nothing is cut, and there is no colour. Rows are taken and laid out a thousand at a time, so
+    that any number passes; headings are printed once.
     """
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
-    if not console.is_terminal:
-        # A pipe has no width: lay it out as wide as it needs.
-        console.width = 10_000
-    shown = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    cells = [[Text(safe(str(cell))) for cell in row] for row in rows]
-    widths = [
-        max([len(column.rstrip(">")), *(row[place].cell_len for row in cells)])
-        for place, column in enumerate(columns)
-    ]
-    widths[0] = min(widths[0], max(_FIRST_WIDTH_MIN, console.width - sum(widths[1:-1]) - 40))
-    left = console.width - sum(width + 2 for width in widths[:-1])
+    headings = [column.rstrip(">") for column in columns]
+    is_right = [column.endswith(">") for column in columns]
+    console = Console(highlight=False)
+    width = console.width if sys.stdout.isatty() else None
+    is_first = True
+    for block in _blocks(rows) if rows else ():
+        cells = [[safe(str(cell)) for cell in row] for row in block]
+        widths = _widths([headings, *cells], width)
+        if is_first:
+            text = _laid_out(headings, widths, is_right)
+            console.print(Text(text, style="bold"), soft_wrap=True)
+            is_first = False
+        body = (f"{_laid_out(row, widths, is_right)}\n" for row in cells)
+        sys.stdout.write("".join(body))
+    if is_first:
+        console.print(Text("  ".join(headings), style="bold"), soft_wrap=True)
+
+
+def _blocks(items: Iterable[T]) -> Iterator[list[T]]:
+    source = iter(items)
+    while block := list(itertools.islice(source, _BLOCK_COUNT)):
+        yield block
+
+
+def _widths(rows: Sequence[Sequence[str]], width: int | None) -> list[int]:
+    """Return the widths of columns, in cells of the terminal; `width` is that of all, if any."""
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    if width is None:
+        return widths
+    widths[0] = min(widths[0], max(_FIRST_WIDTH_MIN, width - sum(widths[1:-1]) - 40))
+    left = width - sum(each + 2 for each in widths[:-1])
     widths[-1] = min(widths[-1], max(_LAST_WIDTH_MIN, left))
-    for column, width in zip(columns, widths, strict=True):
-        shown.add_column(
-            column.rstrip(">"),
-            justify="right" if column.endswith(">") else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            width=width,
-        )
-    for row in cells:
-        shown.add_row(*row)
-    console.print(shown)
+    return widths
+
+
+def _laid_out(row: Sequence[str], widths: Sequence[int], is_right: Sequence[bool]) -> str:
+    shown = []
+    for text, width, right in zip(row, widths, is_right, strict=True):
+        used = cell_len(text)
+        if used > width:
+            text = set_cell_size(text, width - 1) + "…"
+        elif right:
+            text = " " * (width - used) + text
+        else:
+            text += " " * (width - used)
+        shown.append(text)
+    return "  ".join(shown).rstrip()
 
 
 class SyncView:
@@ -214,6 +252,57 @@ class SyncView:
         documents_then, then_s = self._busy_since
         passed_s = elapsed_s - then_s
         return (documents - documents_then) / passed_s if passed_s > 0 else 0.0
+
+
+class TransferView:
+    """Shows how far an import or export is, on a terminal; elsewhere nothing moves.
+
+    Use it as a context manager and call `show` every now and then.
+    """
+
+    def __init__(self, title: str, *, quiet: bool = False) -> None:
+        self._title = safe(title)
+        self._quiet = quiet
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> TransferView:
+        if not self._quiet and sys.stderr.isatty():
+            self._progress = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=16),
+                TextColumn("{task.fields[counts]}", markup=False),
+                console=Console(stderr=True, highlight=False),
+                transient=True,
+            )
+            self._progress.start()
+            self._task = self._progress.add_task(self._title, total=None, counts="")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def show(
+        self, *, documents: int, bytes_done: int, elapsed_s: float, share: float | None = None
+    ) -> None:
+        """Show where it is; `share`: how much of the whole that is, 0 to 1, None if not known."""
+        if self._progress is None or self._task is None:
+            return
+        rate = documents / elapsed_s if elapsed_s > 0 else 0.0
+        self._progress.update(
+            self._task,
+            completed=share or 0.0,
+            total=None if share is None else 1.0,
+            counts=counts_text(documents, documents, bytes_done, rate),
+        )
 
 
 def counts_text(documents: int, total: int, bytes_done: int, rate: float) -> str:

@@ -24,7 +24,17 @@ from settee.cli.render import (
 from settee.clock import SystemClock
 from settee.errors import ConfigError
 
-__all__ = ["pull", "push", "sync"]
+__all__ = [
+    "CollectionsOption",
+    "PinOption",
+    "QuietOption",
+    "SelfSignedOption",
+    "options_of",
+    "pull",
+    "push",
+    "run_replication",
+    "sync",
+]
 
 _REFUSED_SHOWN_MAX: Final = 20
 
@@ -90,11 +100,14 @@ def sync(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Push to a peer and pull from it. Makes the database if it is missing."""
-    options = _options(
+    """Push to a peer and pull from it.
+
+    Makes the database if it is missing.
+    """
+    options = options_of(
         user, password, password_file, pin, self_signed, collection, continuous, retry
     )
-    _run(name, target, "push_and_pull", options, quiet, as_json)
+    run_replication(name, target, "push_and_pull", options, quiet, as_json)
 
 
 def push(
@@ -112,10 +125,10 @@ def push(
     as_json: JsonOption = False,
 ) -> None:
     """Send a peer the changes that it doesn't have."""
-    options = _options(
+    options = options_of(
         user, password, password_file, pin, self_signed, collection, continuous, retry
     )
-    _run(name, target, "push", options, quiet, as_json)
+    run_replication(name, target, "push", options, quiet, as_json)
 
 
 def pull(
@@ -132,14 +145,17 @@ def pull(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Fetch the changes of a peer. Makes the database if it is missing."""
-    options = _options(
+    """Fetch the changes of a peer.
+
+    Makes the database if it is missing.
+    """
+    options = options_of(
         user, password, password_file, pin, self_signed, collection, continuous, retry
     )
-    _run(name, target, "pull", options, quiet, as_json)
+    run_replication(name, target, "pull", options, quiet, as_json)
 
 
-def _options(
+def options_of(
     user: str | None,
     password: str | None,
     password_file: str | None,
@@ -149,7 +165,7 @@ def _options(
     continuous: bool,
     retry: int | None,
 ) -> dict[str, Any]:
-    """Return the options of the replicator that the three commands share."""
+    """Return the options of the replicator that the commands share."""
     if pin is not None and self_signed:
         raise ConfigError("--self-signed", "give it or --pin, not both: a pin is the stricter one")
     if user is None and (password is not None or password_file is not None):
@@ -170,7 +186,7 @@ def _options(
     return options
 
 
-def _run(
+def run_replication(
     name: str,
     target: str,
     replicator_type: str,

@@ -23,12 +23,12 @@ def demo(
         ),
     ] = None,
 ) -> None:
-    """Three devices, Kitchen, Shop and Van, keep one produce list together.
+    """Three devices keep one produce list, in this terminal.
 
-    Each is a process of its own with its own database. They find each other by DNS-SD, sync over
-    TLS with a password, are edited at the same time, lose the Van for a while and get it back. At
-    the end all documents and pictures of the three are compared: exit code 0 if they are equal,
-    else 1, with the items that differ.
+    Kitchen, Shop and Van: each is a process of its own with its own database. They find each other
+    by DNS-SD, sync over TLS with a password, are edited at the same time, lose the Van for a while
+    and get it back. At the end all documents and pictures of the three are compared: exit code 0 if
+    they are equal, else 1, with the items that differ.
     """
     # The sample app stands above settee; it is loaded only when it is asked for.
     from settee_inventory.demo import run

@@ -18,7 +18,7 @@ import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, BinaryIO, ClassVar, Final, cast
 
 from settee.errors import InvalidDocumentError, NotFoundError, UsageError
 from settee.ids import digest_bytes, digest_text
@@ -58,7 +58,7 @@ class Blob:
         "_stream",
     )
 
-    __hash__ = None  # type: ignore[assignment]  # Equality changes when a stream is saved.
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # Equality changes when a stream is saved.
 
     def __init__(self, content_type: str | None = None) -> None:
         if content_type is not None and not isinstance(content_type, str):

@@ -38,7 +38,7 @@ class ChangeSource(Generic[T]):
         on_end: Callable[[ChangeSource[T]], None],
     ) -> None:
         assert since is None or key is not None, "only a collection has a sequence to go on from"
-        self.behind = since is not None
+        self.behind: bool = since is not None
         """Whether the feed has to be read before the queue; `next_page` does it."""
         self._store = store
         self._key = key

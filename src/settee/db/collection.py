@@ -7,16 +7,18 @@ see its own writes. Writes return when they are committed, durable as the databa
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from settee.db import saving
+from settee.db import models, saving
 from settee.db.blob import Blob
 from settee.db.changes import Changes, ChangeSource
 from settee.db.document import Document
 from settee.db.observer import Batch, CollectionChange, DocumentChange, Subscription
-from settee.db.values import decode
+from settee.db.saving import Body
+from settee.db.values import decode, decode_many, naming
 from settee.doc.records import DELETED
 from settee.errors import ClosedError, ConfigError, NotFoundError
 from settee.ids import check_document_id, is_document_id
@@ -25,12 +27,13 @@ from settee.store import documents, feed
 
 if TYPE_CHECKING:
     from settee.db.database import Database
-    from settee.store import CollectionRow, Reader
+    from settee.store import CollectionRow, Reader, Writer
     from settee.store.documents import StoredDocument
 
 __all__ = ["Collection", "ConflictHandler", "OnConflict"]
 
 D = TypeVar("D")
+M = TypeVar("M")
 
 ConflictHandler = Callable[[Document, Document | None], bool]
 """Given the document to save and the stored one (None if deleted), change the first and return
@@ -97,15 +100,26 @@ class Collection:
     @overload
     def get(self, id: str, default: D) -> Document | D: ...
 
-    def get(self, id: str, default: Any = None) -> Any:
+    @overload
+    def get(self, id: str, *, as_: type[M]) -> M | None: ...
+
+    @overload
+    def get(self, id: str, default: D, *, as_: type[M]) -> M | D: ...
+
+    def get(self, id: str, default: Any = None, *, as_: type[Any] | None = None) -> Any:
         """Return the document `id`, or `default` if there is none.
 
-        Raises InvalidNameError if `id` isn't a str.
+        With `as_`, a dataclass or a TypedDict, an instance of that (`Document.as_`). Raises
+        InvalidNameError if `id` isn't a str, InvalidDocumentError naming the path of a value that
+        `as_` has no place for.
         """
         row = self._row(id)
         if row is None:
             return default
         body = decode(row.body, row.flags, self._database._store.blobs, self._wrap_blob)
+        if as_ is not None:
+            with naming(row.doc_id):
+                return models.build(as_, body)
         return Document._stored(self, row.doc_id, body, row.seq, row.tid)
 
     def __getitem__(self, id: str) -> Document:
@@ -173,57 +187,72 @@ class Collection:
     def _document_page(self, after: str) -> tuple[list[Document], str | None]:
         """Return the page of documents after an ID, and where the next one begins."""
         self._check()
-        with self._database._reading() as reader:
-            rows = documents.iterate(reader, self._key, after, PAGE_ROWS)
-        last = rows[-1].doc_id if len(rows) == PAGE_ROWS else None
-        return self._documents_of([row for row in rows if not self._expired(row)]), last
+        with self._database._reading(single=True) as reader:
+            rows = documents.iterate_rows(reader, self._key, after, PAGE_ROWS)
+        last = rows[-1][0] if len(rows) == PAGE_ROWS else None
+        if any(row[-1] is not None for row in rows):
+            now_ms = self._database._now_ms()
+            rows = [row for row in rows if row[-1] is None or row[-1] > now_ms]
+        return self._documents_of(rows), last
 
     def _overdue(self, reader: Reader) -> frozenset[str]:
         """Return the IDs of documents that have expired and are not purged yet: mostly none."""
-        database = self._database
-        if database._expiry_ms is None or database._expiry_ms > (now_ms := database._now_ms()):
-            return frozenset()
-        return frozenset(documents.due(reader, self._key, now_ms, 2**31))
+        # Not by the database's own idea of the next expiry: another process may have set one.
+        return frozenset(documents.due(reader, self._key, self._database._now_ms(), 2**31))
 
-    def _documents_of(self, rows: list[StoredDocument]) -> list[Document]:
-        blobs, wrap, made = self._database._store.blobs, self._wrap_blob, Document._stored
-        return [
-            made(self, row.doc_id, decode(row.body, row.flags, blobs, wrap), row.seq, row.tid)
-            for row in rows
-        ]
+    def _purge_overdue(self, writer: Writer) -> None:
+        """Purge what has expired, inside a write that must not be lost with it."""
+        now_ms = self._database._now_ms()
+        while due := documents.due(writer, self._key, now_ms):
+            documents.purge(writer, self._key, due)
+
+    def _documents_of(self, rows: Sequence[tuple[Any, ...]]) -> list[Document]:
+        """Make documents of rows of the fields of `StoredDocument`."""
+        if not rows:
+            return []
+        doc_ids, seqs, tids, flags, _, bodies, _ = zip(*rows, strict=True)
+        values = decode_many(bodies, flags, self._database._store.blobs, self._wrap_blob)
+        return list(map(Document._stored, repeat(self), doc_ids, values, seqs, tids))
 
     # --- writing ----------------------------------------------------------------------------------
 
-    def save(self, document: Document, on_conflict: OnConflict = "overwrite") -> Document:
+    def save(
+        self,
+        document: Document | Body,
+        on_conflict: OnConflict = "overwrite",
+        *,
+        id: str | None = None,
+    ) -> Document:
         """Save a document and return it, with its new sequence and revision.
 
+        An instance of a dataclass, or a mapping, is saved under `id`, as one that was never read.
         `on_conflict` says what happens if the stored document is not the one that `document` was
         read as: ``"overwrite"`` saves over it, ``"fail"`` raises ConflictError and stores nothing,
         a callable is given both (`ConflictHandler`) and may merge. Raises InvalidDocumentError
-        naming the path of a value that no peer would take.
+        naming the path of a value that no peer would take, ConfigError for an `id` too many or too
+        few.
         """
-        return self._database._drive(saving.save(self, document, on_conflict))
+        return self._database._drive(saving.save(self, document, on_conflict, id))
 
-    def put(self, id: str, body: Mapping[str, Any]) -> Document:
+    def put(self, id: str, body: Body) -> Document:
         """Save `body` as the document `id`, whatever is stored there; ``collection[id] = body``.
 
         Raises InvalidNameError, InvalidDocumentError.
         """
-        return self.save(Document(check_document_id(id), body))
+        return self.save(Document._of(check_document_id(id), body))
 
-    def __setitem__(self, id: str, body: Mapping[str, Any]) -> None:
+    def __setitem__(self, id: str, body: Body) -> None:
         self.put(id, body)
 
-    def add(self, body: Mapping[str, Any]) -> Document:
+    def add(self, body: Body) -> Document:
         """Save `body` as a new document with a random ID. Raises InvalidDocumentError."""
-        return self.save(Document(None, body))
+        return self.save(Document._of(None, body))
 
-    def save_many(
-        self, items: Iterable[Document | tuple[str, Mapping[str, Any]] | Mapping[str, Any]]
-    ) -> int:
+    def save_many(self, items: Iterable[Document | tuple[str, Body] | Body]) -> int:
         """Save many documents, over whatever is stored; return how many.
 
-        `items` are `Document` objects, pairs of ID and body, or bodies that get a random ID. They
+        `items` are `Document` objects, pairs of ID and body, or bodies that get a random ID; a body
+        is a mapping or an instance of a dataclass. They
         are taken and committed in batches, so any number will do; for all or nothing use it in a
         `Database.transaction`. Raises InvalidDocumentError: then earlier batches are stored.
         """
@@ -326,7 +355,7 @@ class Collection:
         if not is_document_id(id if isinstance(id, str) else check_document_id(id)):
             return None  # A name that nothing can have.
         self._check()
-        with self._database._reading() as reader:
+        with self._database._reading(single=True) as reader:
             row = documents.get(reader, self._key, id)
         return None if row is None or row.flags & DELETED or self._expired(row) else row
 

@@ -6,27 +6,34 @@ each write is a job of the store's writer, whose commit the caller waits for.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from uuid import UUID
 
 from settee.clock import Clock, SystemClock, ThreadWorkers, Workers
 from settee.db import location
+from settee.db.blob import Blob, is_blob_properties, put_blobs
 from settee.db.changes import Changes, ChangeSource
 from settee.db.collection import Collection
+from settee.db.expiry import Expiry
 from settee.db.observer import Batch, CollectionChange, Observer, Subscription
 from settee.db.offload import Offload
+from settee.db.replication import ReplicationResult
 from settee.db.steps import Begin, Step, Steps, Wait, Write
 from settee.db.ticker import Ticker
+from settee.db.transaction import RolledBack, Transaction, check_part
 from settee.errors import (
     ClosedError,
     ConfigError,
+    InvalidDocumentError,
     NotFoundError,
     SetteeError,
     TransactionError,
@@ -34,8 +41,9 @@ from settee.errors import (
 from settee.ids import DEFAULT_COLLECTION, DEFAULT_SCOPE, CollectionName
 from settee.limits import DATA_VERSION_POLL_S
 from settee.logs import room_log
-from settee.store import CollectionRow, Reader, Store, Writer, documents
-from settee.store.transaction import Transaction as StoreTransaction
+from settee.store import CollectionRow, Reader, Store, Writer, maintenance
+from settee.store.copying import copy_database
+from settee.store.maintenance import Compacted, Problem
 from settee.store.transaction import current_transaction
 
 __all__ = ["Database", "Durability", "RolledBack", "SupportsReplication", "Transaction"]
@@ -52,7 +60,7 @@ the process; a power cut may drop the latest, as a whole suffix. ``"memory"``: n
 class SupportsReplication(Protocol):
     """What `Database.replicate` needs of the room above; `settee` fills it in."""
 
-    def replicate(self, db: Database, target: Any, **options: Any) -> Any:
+    def replicate(self, db: Database, target: Any, **options: Any) -> ReplicationResult:
         """Replicate once and return the result."""
 
 
@@ -137,8 +145,8 @@ class Database:
         self._collections: dict[CollectionName, Collection] = {}
         self._sources: set[ChangeSource[Any]] = set()
         self._closers: list[Callable[[], None]] = []
-        self._expiry_ms: int | None = None
-        self._expiry_set()
+        self._expiry = Expiry(self._store, self._clock, self._ticker.wake)
+        self._expiry.look()
 
     # --- life -------------------------------------------------------------------------------------
 
@@ -148,6 +156,49 @@ class Database:
     ) -> bool:
         """Tell whether there is a database of this name or path. Raises InvalidNameError."""
         return location.exists(location.locate(name_or_path, directory))
+
+    @classmethod
+    def open_prebuilt(
+        cls,
+        name_or_path: str | os.PathLike[str],
+        prebuilt: str | os.PathLike[str],
+        *,
+        directory: str | os.PathLike[str] | None = None,
+        durability: Durability = "full",
+    ) -> Database:
+        """Open a database; the first time, make it as a copy of one that came with the program.
+
+        `prebuilt` is the path of that (or a name in `directory`); it may lie where nothing can be
+        written. Once the database is there `prebuilt` is not looked at. A process that dies while
+        it copies leaves nothing half made. Raises what `copy` and opening raise.
+        """
+        path = location.locate(name_or_path, directory)
+        _copy_unless_there(path, prebuilt, directory)
+        return cls(path, durability=durability, create=False)
+
+    @staticmethod
+    def copy(
+        source: Database | str | os.PathLike[str],
+        destination: str | os.PathLike[str],
+        *,
+        directory: str | os.PathLike[str] | None = None,
+    ) -> Path:
+        """Copy a database with its blobs, also while it is in use; return where the copy lies.
+
+        `source` is a database, or a name or path as of `Database`; so is `destination`, where
+        nothing may be yet. Names lie in `directory`. The copy is one committed state, and a
+        database of its own: it has other UUIDs, and no checkpoints. Copies of the files by other
+        means would pass for the original at its peers. Raises NotFoundError, NotADatabaseError,
+        NewerSchemaError, ExistsError, DatabaseInUseError (another process copies there),
+        DiskFullError, ReadOnlyError.
+        """
+        if isinstance(source, Database):
+            origin = source._path
+        else:
+            origin = location.locate_either(source, directory)
+        target = location.locate_either(destination, directory)
+        copy_database(origin, target, clock=SystemClock())
+        return target
 
     @staticmethod
     def delete(
@@ -225,6 +276,11 @@ class Database:
         """Whether it lies where nothing can be written; then writes raise ReadOnlyError."""
         return self._store.read_only
 
+    @property
+    def uuid(self) -> UUID:
+        """What names this database as an author of revisions; a copy has another one."""
+        return UUID(bytes=self._store.public_uuid)
+
     # --- collections ------------------------------------------------------------------------------
 
     @property
@@ -300,10 +356,22 @@ class Database:
 
         It belongs to the thread that enters it, which sees its own writes; all others wait with
         theirs, so keep it short: after 30 s it can only be rolled back. An exception rolls back.
-        Callbacks are told after the commit. Raises TransactionError when nested.
+        Callbacks are told after the commit. One inside another is a part of it: it commits with the
+        outer one, and rolled back it undoes itself only. Entering it raises TransactionError where
+        it would wait for itself.
         """
         self._check()
-        return Transaction(self._store.transaction())
+        return Transaction(self)
+
+    def _forget_undone(self) -> None:
+        """Forget collections that a rollback unmade: their keys may go to others."""
+        with contextlib.suppress(SetteeError):
+            there = {row.key: row.name for row in self._store.collections()}
+            with self._lock:
+                for name, known in list(self._collections.items()):
+                    if there.get(known._key) != name:
+                        known._dropped = True
+                        del self._collections[name]
 
     # --- changes ----------------------------------------------------------------------------------
 
@@ -367,9 +435,90 @@ class Database:
         self._ticker.wake()
         return source
 
+    # --- blobs by themselves ----------------------------------------------------------------------
+
+    def save_blob(self, blob: Blob) -> Blob:
+        """Store a blob's content before any document names it; return the same blob.
+
+        It then has its `Blob.properties`, and stays while the object lives; after that `compact`
+        removes it, unless a saved document names it. Raises InvalidDocumentError for what is no
+        blob or too large, NotFoundError for a file that is gone, DiskFullError.
+        """
+        self._check()
+        if not isinstance(blob, Blob):
+            raise InvalidDocumentError(f"save_blob takes a Blob, not {type(blob).__name__}")
+        put_blobs(self._store.blobs, [blob])
+        return blob
+
+    def get_blob(self, reference: Mapping[str, object] | str) -> Blob | None:
+        """Return the blob of a digest, or of the JSON object that names it; None if it isn't here.
+
+        Raises InvalidDocumentError for what names no blob.
+        """
+        self._check()
+        if isinstance(reference, str):
+            reference = {"@type": "blob", "digest": reference}
+        if not isinstance(reference, Mapping) or not is_blob_properties(reference):
+            raise InvalidDocumentError(
+                "this names no blob: give a digest, 'sha1-…', or an object like Blob.properties"
+            )
+        blobs, digest = self._store.blobs, str(reference["digest"])
+        if not blobs.has(digest):
+            return None
+        return Blob._stored(blobs, {"length": blobs.length(digest), **reference})
+
+    # --- maintenance ------------------------------------------------------------------------------
+
+    def compact(self) -> Compacted:
+        """Give space back: remove blobs that nothing names, and rewrite the file without gaps.
+
+        Other writes wait meanwhile. Blobs younger than an hour stay while another process, or
+        another `Database` object, has the database open. Needs as much free space as the file has,
+        there and in the system's directory for temporary files.
+        Raises TransactionError inside a transaction, DiskFullError, ReadOnlyError,
+        DatabaseInUseError if another process keeps writing.
+        """
+        self._check_outside("compact")
+        now_ns = self._clock.wall_ns()  # Before looking: who opens it later renews what it uses.
+        since_ns = now_ns if self._mark.is_only() else None
+        return maintenance.compact(self._store, unused_since_ns=since_ns)
+
+    def reindex(self) -> None:
+        """Build anew what is derived from the documents: indexes, counts, who names which blob.
+
+        Other writes wait meanwhile. Raises CorruptDatabaseError if the documents can't be read,
+        TransactionError inside a transaction, ReadOnlyError.
+        """
+        self._check_outside("reindex")
+        self._store.write(maintenance.reindex)
+
+    def check(self, *, blobs: bool = True) -> list[Problem]:
+        """Look for damage; return what was found, an empty list if nothing.
+
+        Reads the whole file, every document, and with `blobs` the content of every blob; else only
+        whether it is there. Others may read and write meanwhile. Mends nothing: `reindex` can, for
+        problems of the kind ``"reference"``.
+        """
+        self._check()
+        return maintenance.check(self._store, blobs=blobs)
+
+    def optimize(self, full: bool = False) -> None:
+        """Let SQLite look at its indexes, to use them well; `full`: at all of them, whole.
+
+        Worth a call after the amount of data has changed much. Raises TransactionError inside a
+        transaction, ReadOnlyError.
+        """
+        self._check_outside("optimize")
+        self._store.write(partial(maintenance.optimize, full=full))
+
+    def _check_outside(self, name: str) -> None:
+        self._check()
+        if self._in_transaction():
+            raise TransactionError(f"{name} can't run inside a transaction; call it after its end")
+
     # --- replication ------------------------------------------------------------------------------
 
-    def replicate(self, target: Any, **options: Any) -> Any:
+    def replicate(self, target: Any, **options: Any) -> ReplicationResult:
         """Sync once with the peer at `target`, a URL, and return what was done.
 
         `options` are those of `Replicator`; the result is a `ReplicationResult`. Raises what
@@ -402,9 +551,12 @@ class Database:
 
         return unregister
 
-    def _reading(self) -> AbstractContextManager[Reader]:
-        """Give a reader: of the pool, or the transaction's writer to the one who owns it."""
-        return self._store.reader()
+    def _reading(self, *, single: bool = False) -> AbstractContextManager[Reader]:
+        """Give a reader: of the pool, or the transaction's writer to the one who owns it.
+
+        `single`: for one statement only.
+        """
+        return self._store.reader(single=single)
 
     def _in_transaction(self) -> bool:
         """Whether the calling thread and task own a transaction."""
@@ -418,6 +570,7 @@ class Database:
         future: Future[T] = Future()
         try:
             own.writer.check_open()
+            check_part(own.writer)
             future.set_result(own.writer.attempt(job))
         except Exception as exc:
             future.set_exception(exc)
@@ -467,7 +620,7 @@ class Database:
             listening = self._observer.active
             if listening:
                 self._observer.poll()
-            rest_s = self._purge_when_due()
+            rest_s = self._expiry.purge_when_due()
             return DATA_VERSION_POLL_S if listening else rest_s
         except ClosedError:
             return None
@@ -475,59 +628,13 @@ class Database:
             _log.warning("looking after %s failed, and is tried again: %s", self._path, exc)
             return 10.0
 
-    def _purge_when_due(self) -> float | None:
-        """Purge what has expired; return the seconds until more will, None if nothing will."""
-        if self._expiry_ms is None or self._store.read_only:
-            return None
-        if self._expiry_ms <= self._now_ms() and not self._in_transaction():
-            self._store.submit(self._purge_due).result()
-            with self._store.reader() as reader:
-                self._expiry_ms = documents.next_expiry(reader)
-            if self._expiry_ms is None:
-                return None
-        return max(0, self._expiry_ms - self._now_ms()) / 1000
 
-    def _purge_due(self, writer: Writer) -> None:
-        """Purge what has expired, inside a write."""
-        now_ms = self._now_ms()
-        if self._expiry_ms is None or self._expiry_ms > now_ms:
-            return
-        for row in self._store.collections():
-            while due := documents.due(writer, row.key, now_ms):
-                documents.purge(writer, row.key, due)
-
-    def _expiry_set(self) -> None:
-        """Look for the next expiry, and wait for it."""
-        with self._reading() as reader:
-            self._expiry_ms = documents.next_expiry(reader)
-        if self._expiry_ms is not None:
-            self._ticker.wake()
-
-
-class RolledBack(Exception):
-    """Ends a transaction's block without a failure."""
-
-
-class Transaction:
-    """The context manager that `Database.transaction` returns."""
-
-    def __init__(self, inner: StoreTransaction) -> None:
-        self._inner = inner
-        self._rolled_back = RolledBack()
-
-    def rollback(self) -> None:
-        """Undo all, and leave the ``with`` block at once."""
-        raise self._rolled_back
-
-    def __enter__(self) -> Transaction:
-        self._inner.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
-        self._inner.__exit__(exc_type, exc, traceback)
-        return exc is self._rolled_back
+def _copy_unless_there(
+    path: Path,
+    prebuilt: str | os.PathLike[str],
+    directory: str | os.PathLike[str] | None,
+) -> None:
+    """Make the database at `path` as a copy, if it isn't there."""
+    if not location.exists(path):
+        origin = location.locate_either(prebuilt, directory)
+        copy_database(origin, path, clock=SystemClock(), exist_ok=True)

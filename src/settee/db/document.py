@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Iterator, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, cast
 
 import orjson
 
+from settee.db import models
+from settee.db.models import DataclassInstance
 from settee.db.values import moment_of, plain
 from settee.doc import body as bodies
-from settee.errors import InvalidDocumentError
+from settee.errors import ConfigError, InvalidDocumentError
 from settee.ids import check_document_id
 
 if TYPE_CHECKING:
     from settee.db.collection import Collection
 
 __all__ = ["Document"]
+
+M = TypeVar("M")
+
+_KEY: Final = r"(?:[^.\[\]\\]|\\.)+"
+_PLACE: Final = r"\[-?[0-9]{1,9}\]"
+_PATH: Final = re.compile(rf"{_KEY}(?:{_PLACE})*(?:\.{_KEY}(?:{_PLACE})*)*", re.DOTALL)
+_STEP: Final = re.compile(rf"({_KEY})|\[(-?[0-9]+)\]", re.DOTALL)
+_ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 
 
 class Document(MutableMapping[str, Any]):
@@ -29,19 +41,26 @@ class Document(MutableMapping[str, Any]):
 
     __slots__ = ("_body", "_collection", "_deleted", "_id", "_seq", "_tid")
 
-    __hash__ = None  # type: ignore[assignment]  # It is mutable.
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # It is mutable.
 
-    def __init__(self, id: str | None = None, body: Mapping[str, Any] | None = None) -> None:
-        if body is not None and not isinstance(body, Mapping):
-            raise InvalidDocumentError(
-                f"a document's body must be a mapping, not {type(body).__name__}"
-            )
+    def __init__(
+        self, id: str | None = None, body: Mapping[str, Any] | DataclassInstance | None = None
+    ) -> None:
         self._id = "" if id is None else check_document_id(id)
-        self._body: dict[str, Any] = {} if body is None else dict(body)
+        self._body: dict[str, Any] = {} if body is None else _mapping_of(body)
         self._seq = 0
         self._tid = ""
         self._deleted = False
         self._collection: Collection | None = None
+
+    @classmethod
+    def _of(cls, id: str | None, body: Mapping[str, Any] | DataclassInstance) -> Document:
+        """Make a document to be saved at once, for which None is no body but a mistake."""
+        if body is None:
+            raise InvalidDocumentError(
+                "a document's body must be a mapping, not None; use del to delete a document"
+            )
+        return cls(id, body)
 
     @classmethod
     def _stored(
@@ -111,6 +130,31 @@ class Document(MutableMapping[str, Any]):
         """
         return moment_of(self._body.get(field), field)
 
+    def as_(self, model: type[M]) -> M:
+        """Return the values as an instance of a dataclass, or as a TypedDict.
+
+        Keys that a dataclass doesn't know are left out, unless it has a field with the
+        metadata `OTHER_KEYS`. Raises InvalidDocumentError naming the path of what doesn't fit,
+        ConfigError for a class that can't be read.
+        """
+        return models.build(model, self._body)
+
+    def at(self, path: str, default: Any = None) -> Any:
+        """Return the value at a path such as ``lines[0].price``, or `default` if nothing is there.
+
+        ``[-1]`` is the last of a list; a backslash takes the next character as it is, for keys with
+        dots or brackets. Raises ConfigError for what is no path.
+        """
+        value: Any = self._body
+        for step in _steps_of(path if isinstance(path, str) else ""):
+            try:
+                if isinstance(step, int) != isinstance(value, list | tuple):
+                    return default
+                value = value[step]
+            except (LookupError, TypeError):
+                return default
+        return value
+
     # --- what the database knows of it ------------------------------------------------------------
 
     @property
@@ -137,3 +181,23 @@ class Document(MutableMapping[str, Any]):
     def collection(self) -> Any:
         """The `Collection` that this was read from or saved to, of the same skin; None if new."""
         return None if self._collection is None else self._collection._face
+
+
+def _mapping_of(body: object) -> dict[str, Any]:
+    if isinstance(body, Mapping):
+        return dict(body)
+    if models.is_model(body):
+        return models.fields_of(cast("DataclassInstance", body))
+    raise InvalidDocumentError(
+        f"a document's body must be a mapping or a dataclass, not {type(body).__name__}"
+    )
+
+
+@lru_cache(maxsize=256)
+def _steps_of(path: str) -> tuple[str | int, ...]:
+    """Take a path apart: keys and, of lists, places."""
+    if not _PATH.fullmatch(path):
+        raise ConfigError("path", f"must be text like 'lines[0].price', not {path[:80]!r}")
+    return tuple(
+        int(place) if place else _ESCAPED.sub(r"\1", key) for key, place in _STEP.findall(path)
+    )

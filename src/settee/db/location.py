@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -18,7 +19,7 @@ from settee.errors import (
 from settee.ids import check_database_name
 from settee.store.leases import FileLock, owner_of
 
-__all__ = ["SUFFIX", "OpenMark", "exists", "locate", "remove"]
+__all__ = ["SUFFIX", "OpenMark", "exists", "locate", "locate_either", "remove"]
 
 SUFFIX: Final = ".settee"
 """A database is a directory of this suffix."""
@@ -49,6 +50,14 @@ def locate(
     return path.with_name(name + SUFFIX).absolute()
 
 
+def locate_either(
+    name_or_path: str | os.PathLike[str], directory: str | os.PathLike[str] | None
+) -> Path:
+    """Return the directory of a database: as `locate`, but a path may be given with a directory."""
+    is_path = not isinstance(name_or_path, str) or any(each in name_or_path for each in _SEPARATORS)
+    return locate(name_or_path, None if is_path else directory)
+
+
 def exists(path: Path) -> bool:
     """Tell whether a database lies at `path`."""
     return (path / _FILE).is_file()
@@ -70,6 +79,12 @@ class OpenMark:
         except (OSError, StoreError):
             self.release()
 
+    def is_only(self) -> bool:
+        """Tell whether nobody else, in this process or another, has the database open."""
+        if self._lock is None:
+            return False
+        return not _holders(self._lock.path.parent, but=self._lock.path.name)
+
     def release(self) -> None:
         """Take the mark away. Idempotent."""
         lock, self._lock = self._lock, None
@@ -77,10 +92,12 @@ class OpenMark:
             lock.release(remove=True)
 
 
-def _holders(folder: Path) -> list[str]:
-    """Return who has the database open; take away the marks of the dead."""
+def _holders(folder: Path, but: str = "") -> list[str]:
+    """Return who has the database open, `but` one mark; take away the marks of the dead."""
     holders = []
     for mark in sorted(folder.glob("*.lock")):
+        if mark.name == but:
+            continue
         lock = FileLock.try_acquire(mark)
         if lock is None:
             holders.append(owner_of(mark))
@@ -99,6 +116,10 @@ def remove(path: Path) -> None:
         raise NotFoundError(f"there is no database at {path}")
     if not exists(path):
         raise NotADatabaseError(f"{path} is not a settee database; nothing was deleted")
+    if path.is_symlink():
+        raise NotADatabaseError(
+            f"{path} is a link to {path.resolve()}; nothing was deleted. Delete that, by its path"
+        )
     holders = _holders(path / _MARKS)
     if holders:
         raise DatabaseInUseError(
@@ -109,7 +130,7 @@ def remove(path: Path) -> None:
         shutil.rmtree(doomed, ignore_errors=True)
         path.rename(doomed)
         shutil.rmtree(doomed)
-    except PermissionError as exc:
-        raise ReadOnlyError(f"{path} can't be deleted: {exc.strerror}") from exc
     except OSError as exc:
+        if exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise ReadOnlyError(f"{path} can't be deleted: {exc.strerror}") from exc
         raise StoreError(f"{path} could not be deleted: {exc}") from exc

@@ -1,14 +1,16 @@
 """Python values of a document to JSON and back. Datetimes, tuples and `Blob` objects end here.
 
 Into the database: `datetime` becomes ISO 8601 text with its offset, `date` the text of the day, a
-tuple a list, any other mapping a dict, a `Blob` the JSON object that names its content. Out of it:
-JSON values as they are, and a `Blob` for each such object.
+tuple a list, any other mapping and a dataclass a dict, an enumeration's member its value, a `Blob`
+the JSON object that names its content. Out of it: JSON values as they are, and a `Blob` for each
+such object.
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime
+import enum
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -16,15 +18,27 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from settee.db.blob import Blob, is_blob_properties, put_blobs
+from settee.db.models import fields_of, is_model
 from settee.db.steps import Steps, Work
 from settee.doc import blob as blob_references
 from settee.doc import body as bodies
 from settee.doc.records import HAS_BLOBS
-from settee.errors import InvalidDocumentError
+from settee.errors import CorruptDatabaseError, InvalidDocumentError
 from settee.limits import JSON_DEPTH_MAX
 from settee.store.blobs import BlobStore
 
-__all__ = ["Encoded", "decode", "encode", "encode_many", "moment_of", "plain", "text_of"]
+__all__ = [
+    "Encoded",
+    "decode",
+    "decode_many",
+    "encode",
+    "encode_many",
+    "encode_plain_many",
+    "moment_of",
+    "naming",
+    "plain",
+    "text_of",
+]
 
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 _PATH_CHARACTERS_MAX: Final = 200
@@ -67,12 +81,12 @@ def encode_many(
         trees: list[tuple[int, str, Any]] = []
         for place, (name, value) in enumerate(items):
             if results[place] is None:
-                with _naming(name):
+                with naming(name):
                     trees.append((place, name, _plain(value, "", 0, found.append)))
         if found:
             yield Work(lambda: put_blobs(blobs, found))
         for place, name, tree in trees:
-            with _naming(name):
+            with naming(name):
                 named = _named(tree)
                 results[place] = _finish(bodies.dump(named), named)
     return [each for each in results if each is not None]
@@ -86,6 +100,20 @@ def _encode_plain(value: Mapping[str, object]) -> Encoded | None:
         return None  # A datetime or a Blob; or an error, which the slow way meets again.
 
 
+def encode_plain_many(values: Sequence[Mapping[str, object]]) -> list[bytes] | None:
+    """Make the bodies of documents that are plain JSON and name no blob, in one go.
+
+    None if they aren't all such: then `encode_many` looks at each.
+    """
+    made = bodies.dump_many(values)
+    if made is None:
+        return None
+    text = b",".join(made)  # One search through many bodies, not one through each.
+    if (b"_" in text and b'"_' in text) or blob_references.may_have_blobs(text):
+        return None
+    return made
+
+
 def _finish(body: bytes, value: Mapping[str, object]) -> Encoded:
     bodies.check_reserved(value)
     if not blob_references.may_have_blobs(body):
@@ -95,7 +123,8 @@ def _finish(body: bytes, value: Mapping[str, object]) -> Encoded:
 
 
 @contextlib.contextmanager
-def _naming(name: str) -> Iterator[None]:
+def naming(name: str) -> Iterator[None]:
+    """Let an InvalidDocumentError say which document it was; "" for one without an ID."""
     try:
         yield
     except InvalidDocumentError as exc:
@@ -124,12 +153,16 @@ def _plain(value: Any, path: str, depth: int, found: Callable[[Blob], object]) -
         inner = value if blob is None else blob()
         found(inner)
         return inner
+    if is_model(value):
+        return _plain(fields_of(value), path, depth, found)
+    if isinstance(value, enum.Enum):
+        return _plain(value.value, path, depth + 1, found)
     if isinstance(value, datetime.datetime):
         return text_of(value, path)
     if isinstance(value, datetime.date):
         return value.isoformat()
     if isinstance(value, str | int | float):
-        return value  # A subclass, such as an enumeration's member; written as its value.
+        return value  # A subclass; written as its value.
     raise InvalidDocumentError(f"{_shown(path)}: {_refusal(value)}")
 
 
@@ -168,7 +201,7 @@ def _refusal(value: object) -> str:
         return f"{name} has no order; use a list"
     return (
         f"{name} can't be stored; use None, bool, int, float, str, list, dict, "
-        "datetime, date or Blob"
+        "datetime, date, Blob or a dataclass"
     )
 
 
@@ -195,11 +228,38 @@ def text_of(moment: datetime.datetime, path: str = "") -> str:
 def decode(
     body: bytes, flags: int, blobs: BlobStore, wrap_blob: Callable[[Blob], object] | None
 ) -> dict[str, Any]:
-    """Read a stored body; `wrap_blob` makes the skin's own object of each blob."""
-    value: dict[str, Any] = orjson.loads(body)
+    """Read a stored body; `wrap_blob` makes the skin's own object of each blob.
+
+    Raises CorruptDatabaseError for what can't have been stored.
+    """
+    try:
+        value: dict[str, Any] = orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        raise CorruptDatabaseError(
+            f"a document's body is damaged ({exc}); restore the database from a copy"
+        ) from exc
+    if type(value) is not dict:
+        raise CorruptDatabaseError(
+            "a document's body is no object any more; restore the database from a copy"
+        )
     if flags & HAS_BLOBS:
         return {key: _with_blobs(each, blobs, wrap_blob) for key, each in value.items()}
     return value
+
+
+def decode_many(
+    stored: Sequence[bytes],
+    flags: Sequence[int],
+    blobs: BlobStore,
+    wrap_blob: Callable[[Blob], object] | None,
+) -> list[dict[str, Any]]:
+    """Read many stored bodies, as `decode` reads one."""
+    if not any(map(HAS_BLOBS.__and__, flags)):
+        with contextlib.suppress(orjson.JSONDecodeError):  # Which it is, `decode` finds out.
+            values: list[dict[str, Any]] = list(map(orjson.loads, stored))
+            if set(map(type, values)) == {dict}:
+                return values
+    return [decode(body, own, blobs, wrap_blob) for body, own in zip(stored, flags, strict=True)]
 
 
 def _with_blobs(value: Any, blobs: BlobStore, wrap_blob: Callable[[Blob], object] | None) -> Any:

@@ -53,7 +53,8 @@ class BlobReference(NamedTuple):
 
 def may_have_blobs(body: bytes) -> bool:
     """Tell quickly whether a body could name a blob; False is certain."""
-    return b'"digest"' in body or b"\\u00" in body  # The word may hide behind escapes.
+    # The word may hide behind escapes; one byte is looked for ten times as fast as four.
+    return b'"digest"' in body or (b"\\" in body and b"\\u00" in body)
 
 
 def find_blobs(value: Mapping[str, Any]) -> list[BlobReference]:

@@ -13,8 +13,11 @@ they came; nothing here reformats one without a reason.
 from __future__ import annotations
 
 import json
+import marshal
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
+from operator import add
 from typing import Any, Final, NoReturn
 
 import orjson
@@ -23,7 +26,7 @@ from settee.doc.blob import absorb_attachments
 from settee.errors import InvalidDocumentError
 from settee.limits import DOCUMENT_BODY_BYTES_MAX, INTEGER_MAX, INTEGER_MIN, JSON_DEPTH_MAX
 
-__all__ = ["canonical", "check_reserved", "dump", "load", "strip_reserved"]
+__all__ = ["canonical", "check_reserved", "dump", "dump_many", "load", "strip_reserved"]
 
 _PLAIN: Final = (
     orjson.OPT_PASSTHROUGH_DATACLASS
@@ -31,6 +34,9 @@ _PLAIN: Final = (
     | orjson.OPT_PASSTHROUGH_SUBCLASS
 )
 _INTEGER_DIGITS_MAX: Final = 20
+
+_BATCH_BYTES_MAX: Final = 2**20
+"""Bodies that `dump_many` checks in one go: beyond this one by one costs no more."""
 
 _loads: Final = orjson.loads
 _dumps: Final = orjson.dumps
@@ -141,6 +147,34 @@ def dump(value: Mapping[str, object]) -> bytes:
     if len(body) > DOCUMENT_BODY_BYTES_MAX:
         raise _too_large(len(body))
     return body
+
+
+def dump_many(values: Sequence[Mapping[str, object]]) -> list[bytes] | None:
+    """Return what `dump` would for each, at half its cost; None: give them to `dump` one by one.
+
+    None says only that one of them is not as plain as most are; which, and whether it may be, is
+    what `dump` finds out.
+    """
+    try:
+        # The library's result sits in a block of 1 KiB or more. Many of those, kept, cost ten times
+        # the writing itself (fresh pages from the system): so each is copied to its own size.
+        made = [b"%b" % _dumps(value, option=_PLAIN) for value in values]
+        sizes = list(map(len, made))
+        if sum(sizes) > _BATCH_BYTES_MAX:
+            return None
+        # Written as it was meant is what both libraries take and neither has to translate: marshal
+        # refuses UUIDs, enumerations and subclasses, and what JSON lacks (NaN) is written as null.
+        marshal.dumps(values, 2)  # type: ignore[arg-type]  # Others than plain ones raise.
+        text = b",".join(made)
+        if b"null" in text and _loads(b"[%b]" % text) != list(values):
+            return None
+    except (orjson.JSONEncodeError, orjson.JSONDecodeError, RecursionError, ValueError):
+        return None
+    if max(sizes, default=0) > 2 * JSON_DEPTH_MAX:  # Shorter text can't nest deeper.
+        opened = map(bytes.count, made, repeat(b"{")), map(bytes.count, made, repeat(b"["))
+        if max(map(add, *opened)) > JSON_DEPTH_MAX:
+            return None
+    return made
 
 
 def canonical(value: Mapping[str, object]) -> bytes:

@@ -76,6 +76,7 @@ __all__ = [
     "relate",
     "resolve",
     "saved",
+    "settle",
 ]
 
 PRUNED_NAMES_MIN: Final = 19
@@ -372,6 +373,35 @@ def resolve(
     if wins:
         return Resolution(_kept(state, joined, theirs, tid, history), "mine", False)
     return Resolution(adopt(state, tid, history, joined, deleted), "theirs", False)
+
+
+def settle(
+    state: State,
+    choice: Literal["mine", "theirs", "merged"],
+    tid: str,
+    history: Sequence[str],
+    vector: Vector | None,
+    deleted: bool,
+    merged_deleted: bool,
+    mint: Callable[[], Version],
+) -> State:
+    """End a CONFLICT or MUTUAL as the application decided.
+
+    A side that is kept as it is keeps its version, if that can stand for both; a merge is a new
+    version over both, a deletion if `merged_deleted`. The rest as for `resolve`.
+    """
+    mine = state.vector
+    theirs = claims(tid, history) if vector is None else vector
+    wins = choice != "theirs"
+    joined = None
+    if choice != "merged" and not _is_mutual(state, tid, history, vector):
+        joined = _join(mine, theirs) if wins else _join(theirs, mine)
+    if joined is None:
+        minted = _minted(state, theirs, tid, history, deleted, wins, mint()).state
+        return minted._replace(deleted=merged_deleted) if choice == "merged" else minted
+    if wins:
+        return _kept(state, joined, theirs, tid, history)
+    return adopt(state, tid, history, joined, deleted)
 
 
 def _is_mutual(state: State, tid: str, history: Sequence[str], vector: Vector | None) -> bool:

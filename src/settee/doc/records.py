@@ -11,7 +11,7 @@ times as much per document. Names (`tid`, `history`, `vector`) are in docs/archi
 from __future__ import annotations
 
 import enum
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 __all__ = [
     "DELETED",
@@ -24,6 +24,7 @@ __all__ = [
     "Outcome",
     "RevisionIn",
     "RevisionOut",
+    "Settlement",
 ]
 
 DELETED: Final = 1
@@ -38,6 +39,8 @@ class ConflictPolicy(enum.Enum):
 
     RESOLVE = "resolve"
     """Resolve by the default rule, the same at every settee peer; nothing is refused."""
+    DEFER = "defer"
+    """Write nothing and say so: the application decides, outside any transaction."""
     REFUSE = "refuse"
     """Answer 409 and keep what is there: what Couchbase's own listener does."""
 
@@ -70,6 +73,8 @@ class Outcome(enum.IntEnum):
     """The current revision descends from it; nothing written."""
     RESOLVED = 3
     """It was in conflict; the result (mine, theirs or a new one) is the current revision now."""
+    CONFLICT = 4
+    """It is in conflict, and the application is to decide; nothing written."""
     REFUSED = 409
     """It was in conflict and the policy is to refuse."""
     MALFORMED = 400
@@ -108,6 +113,22 @@ class ChangesPage(NamedTuple):
     """The collection's last sequence when the page was read."""
 
 
+class Settlement(NamedTuple):
+    """How the application decided a conflict."""
+
+    revision: RevisionIn
+    """The remote one."""
+    expected_tid: str
+    """The local revision that the application saw; another one there now is a new conflict."""
+    choice: Literal["mine", "theirs", "merged"]
+    body: bytes
+    """Of a merge; unused otherwise."""
+    deleted: bool
+    """Whether the merge is a deletion."""
+    blobs: tuple[str, ...]
+    """Digests that `body` names."""
+
+
 class RevisionOut(NamedTuple):
     """A current revision, with all that sending it needs."""
 
@@ -118,6 +139,9 @@ class RevisionOut(NamedTuple):
     deleted: bool
     vector: str
     body: bytes
+    base: str = ""
+    """A revision that the receiver has and whose body is at hand ("" if none)."""
+    base_body: bytes = b""
 
 
 class Held(NamedTuple):

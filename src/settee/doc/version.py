@@ -338,12 +338,18 @@ class HybridClock:
     __slots__ = ("last",)
 
     def __init__(self, last: int = 0) -> None:
-        self.last = last
+        self.last: int = last
 
     def now(self, wall_ns: int) -> int:
         """Return a new time, greater than every earlier one."""
         self.last = time = max(wall_ns & ~_COUNTER_BITS, self.last + 1)
         return time
+
+    def take(self, count: int, wall_ns: int) -> range:
+        """Return `count` new times, each greater than the one before."""
+        first = max(wall_ns & ~_COUNTER_BITS, self.last + 1)
+        self.last = first + count - 1 if count else self.last
+        return range(first, first + count)
 
     def observe(self, time: int, wall_ns: int) -> None:
         """Take note of another author's time.

@@ -9,6 +9,16 @@ from __future__ import annotations
 from settee.identity.identity import TLSIdentity
 from settee.identity.inspect import CertificateInfo, describe
 from settee.identity.pins import PinSource, parse_pin
+from settee.identity.sources import CertificateSource, certificates_pem
 from settee.identity.users import HashedUsers
 
-__all__ = ["CertificateInfo", "HashedUsers", "PinSource", "TLSIdentity", "describe", "parse_pin"]
+__all__ = [
+    "CertificateInfo",
+    "CertificateSource",
+    "HashedUsers",
+    "PinSource",
+    "TLSIdentity",
+    "certificates_pem",
+    "describe",
+    "parse_pin",
+]

@@ -7,8 +7,8 @@ is *that* certificate, known by its SHA-256, so an identity is made once and kep
 from __future__ import annotations
 
 import datetime
-import ipaddress
-import re
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Final, NoReturn, final
 
@@ -17,40 +17,30 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from settee.clock import Clock, SystemClock
-from settee.errors import ConfigError, NotFoundError, StoreError
+from settee.errors import ConfigError, ExistsError, NotFoundError, StoreError
 from settee.identity import vault
 from settee.identity.inspect import READ_ERRORS, CertificateInfo, describe_certificate
+from settee.identity.making import (
+    VALID_YEARS,
+    CertificateAttributes,
+    PrivateKey,
+    Usage,
+    make_certificate,
+    moment,
+    new_key,
+    valid_for_days,
+    valid_for_years,
+)
 from settee.logs import room_log
 
-__all__ = ["TLSIdentity"]
+__all__ = ["VALID_YEARS", "TLSIdentity"]
 
 _log: Final = room_log("identity")
 
-PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
-
-VALID_YEARS: Final = 10
-"""A pinned certificate is trusted by its hash. An end of its life adds no safety (whoever steals
-the key has it today; the remedy is a new identity), it only stops a device in the field on a day
-that nobody remembers. Ten years outlive the device."""
-
-_BACKDATED: Final = datetime.timedelta(days=365)
-"""Devices without a battery for their clock wake up in the past, and must not find the certificate
-"not yet valid"."""
-
-_CLOCK_FLOOR: Final = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
-"""A clock before this one has not been set yet; the ten years count from here at the earliest, else
-an identity made on such a device would be over when its clock is right."""
-
 _WARN_BEFORE_END: Final = datetime.timedelta(days=30)
 _RSA_BITS_MIN: Final = 2048
-_DNS_NAME: Final = re.compile(
-    r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-    r"(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*\Z",
-    re.IGNORECASE,
-)
 
 
 @final
@@ -108,6 +98,68 @@ class TLSIdentity:
         return _made("anonymous", SystemClock())
 
     @classmethod
+    def create(
+        cls,
+        common_name: str,
+        *,
+        issuer: TLSIdentity | None = None,
+        authority: bool = False,
+        usages: Iterable[Usage] = ("server", "client"),
+        days: int | None = None,
+        hosts: Sequence[str] | None = None,
+        pseudonym: str | None = None,
+        given_name: str | None = None,
+        surname: str | None = None,
+        organization: str | None = None,
+        organizational_unit: str | None = None,
+        postal_address: str | None = None,
+        locality: str | None = None,
+        postal_code: str | None = None,
+        state: str | None = None,
+        country: str | None = None,
+        email: str | None = None,
+        uri: str | None = None,
+        registered_id: str | None = None,
+    ) -> TLSIdentity:
+        """Make an identity with a new P-256 key, in memory; `save` keeps it under a label.
+
+        Args:
+            common_name: Whom the certificate is for, 1 to 64 characters.
+            issuer: Signs it, which takes one that was made with ``authority=True``; None: it signs
+                itself. It holds no longer than its issuer, whose chain goes along with it.
+            authority: Whether it may sign others, and nothing else.
+            usages: ``"server"``, ``"client"`` or both: the roles that it is good for.
+            days: How long it holds, 1 to 36,525; None: ten years.
+            hosts: Host names and IP addresses of the listener; None: the common name, if it can be
+                one. They matter to peers that verify by an authority, not to those that pin.
+            pseudonym, given_name, surname, organization, organizational_unit, postal_address,
+            locality, postal_code, state, country: Further parts of its name.
+            email, uri, registered_id: Further alternative names.
+
+        Raises:
+            ConfigError: An argument can't be in a certificate, or `issuer` may not sign.
+        """
+        given = locals()
+        names = {each.name: given[each.name] for each in fields(CertificateAttributes)}
+        vault.check_label(common_name)
+        signer = None
+        if issuer is not None:
+            if not issuer.info.is_ca:
+                raise ConfigError("issuer", "may not sign others; make it with authority=True")
+            signer = (issuer._chain[0], issuer._key)
+        clock = SystemClock()
+        key = new_key()
+        certificate = make_certificate(
+            key,
+            CertificateAttributes(**names),
+            valid=valid_for_years(clock) if days is None else valid_for_days(clock, days),
+            usages=usages,
+            authority=authority,
+            issuer=signer,
+        )
+        return cls(common_name, key, [certificate, *(issuer._chain if issuer else ())])
+
+    @classmethod
     def from_pem(
         cls,
         cert: str | bytes | Path,
@@ -148,6 +200,42 @@ class TLSIdentity:
             raise ConfigError("data", f"this PKCS#12 bundle holds no {missing}")
         return _joined(_usable(key, "data"), certificates, "data")
 
+    def save(self, label: str, directory: str | Path | None = None) -> TLSIdentity:
+        """Keep this identity under a label, from where `load` and `self_signed` take it.
+
+        Returns it with that label. Raises ExistsError if the label is taken; ConfigError and
+        StoreError as `self_signed` does.
+        """
+        path = vault.label_path(_directory(directory), label)
+        data = self.private_key_pem + self.chain_pem
+        if not vault.publish(path, data, f"the identity {label!r}"):
+            raise ExistsError(f"there is an identity {label!r} already; delete it first")
+        return TLSIdentity(label, self._key, list(self._chain))
+
+    def to_pkcs12(self, password: str | bytes, *, legacy: bool = False) -> bytes:
+        """Return key, certificate and chain as a PKCS#12 bundle, encrypted with `password`.
+
+        `legacy` takes the ciphers of before 2020 (3DES and SHA-1), which old phones and key chains
+        want; without it AES-256 and SHA-256. Raises ConfigError for an empty password.
+        """
+        secret = _secret(password)
+        if not secret:
+            raise ConfigError("password", "is empty; the bundle holds the private key")
+        encryption: serialization.KeySerializationEncryption
+        encryption = serialization.BestAvailableEncryption(secret)
+        if legacy:
+            encryption = (
+                serialization.PrivateFormat.PKCS12.encryption_builder()
+                .kdf_rounds(20_000)
+                .key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC)
+                .hmac_hash(hashes.SHA1())  # noqa: S303 - what those devices read
+                .build(secret)
+            )
+        upper = list(self._chain[1:]) or None
+        return pkcs12.serialize_key_and_certificates(
+            self._label.encode(), self._key, self._chain[0], upper, encryption
+        )
+
     @property
     def label(self) -> str:
         """The label that it is kept under, or its certificate's common name."""
@@ -167,6 +255,16 @@ class TLSIdentity:
     def info(self) -> CertificateInfo:
         """Everything else that the certificate says."""
         return self._info
+
+    @property
+    def chain(self) -> tuple[CertificateInfo, ...]:
+        """The certificate, then those above it."""
+        return (self._info, *(describe_certificate(upper) for upper in self._chain[1:]))
+
+    @property
+    def peer_id(self) -> bytes:
+        """By which a peer is known: the SHA-256 of its certificate, 32 bytes."""
+        return bytes.fromhex(self._info.fingerprint)
 
     @property
     def certificate_pem(self) -> bytes:
@@ -214,10 +312,6 @@ def _directory(directory: str | Path | None) -> Path:
     return vault.default_directory() if directory is None else Path(directory)
 
 
-def _now(clock: Clock) -> datetime.datetime:
-    return datetime.datetime.fromtimestamp(clock.wall_ns() // 10**9, datetime.UTC)
-
-
 def _kept(label: str, directory: str | Path | None, clock: Clock) -> TLSIdentity:
     try:
         return _loaded(label, directory, clock)
@@ -240,7 +334,7 @@ def _loaded(label: str, directory: str | Path | None, clock: Clock) -> TLSIdenti
             f"the identity {label!r} in {str(path)!r} is damaged ({exc}); restore the file, or "
             f"delete it and make a new identity, which peers have to trust anew"
         ) from exc
-    left = found.expires - _now(clock)
+    left = found.expires - moment(clock)
     if left < _WARN_BEFORE_END:
         _log.warning(
             "the certificate of identity %r %s on %s; make a new one, and have peers pin that",
@@ -252,52 +346,11 @@ def _loaded(label: str, directory: str | Path | None, clock: Clock) -> TLSIdenti
 
 
 def _made(label: str, clock: Clock) -> TLSIdentity:
-    now = _now(clock)
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, label)])
-    begin, count_from = now - _BACKDATED, max(now, _CLOCK_FLOOR)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(max(begin, datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)))
-        .not_valid_after(count_from + datetime.timedelta(days=365 * VALID_YEARS))
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_SIGNS_ONLY, critical=True)
-        .add_extension(
-            x509.ExtendedKeyUsage(
-                [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-            ),
-            critical=False,
-        )
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    key = new_key()
+    certificate = make_certificate(
+        key, CertificateAttributes(common_name=label), valid=valid_for_years(clock)
     )
-    host = _host_name(label)
-    if host is not None:
-        builder = builder.add_extension(x509.SubjectAlternativeName([host]), critical=False)
-    return TLSIdentity(label, key, [builder.sign(key, hashes.SHA256())])
-
-
-_SIGNS_ONLY: Final = x509.KeyUsage(
-    digital_signature=True,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=False,
-    key_cert_sign=False,
-    crl_sign=False,
-    encipher_only=False,
-    decipher_only=False,
-)
-
-
-def _host_name(label: str) -> x509.GeneralName | None:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(label))
-    except ValueError:
-        return x509.DNSName(label.lower()) if _DNS_NAME.match(label) else None
+    return TLSIdentity(label, key, [certificate])
 
 
 # --- from elsewhere ------------------------------------------------------------------------------
@@ -363,9 +416,7 @@ def _joined(key: PrivateKey, certificates: list[x509.Certificate], field: str) -
         while upper := next((c for c in rest if c.subject == chain[-1].issuer), None):
             chain.append(upper)
             rest.remove(upper)
-        names = leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        label = str(names[0].value) if names else ""
-        return TLSIdentity(label, key, chain)
+        return TLSIdentity(describe_certificate(leaf).common_name or "", key, chain)
     except READ_ERRORS as exc:
         if isinstance(exc, ConfigError):
             raise

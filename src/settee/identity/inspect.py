@@ -9,13 +9,14 @@ that is not trusted yet: they are bounded, and nothing but CertificateError come
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from settee.errors import CertificateError
 from settee.limits import CERTIFICATE_BYTES_MAX
@@ -64,6 +65,15 @@ class CertificateInfo:
     """Whether it may sign other certificates."""
     serial: int
     """Its number at its issuer."""
+    common_name: str | None = None
+    """What it calls whom it is for; None if it doesn't."""
+    der: bytes = field(default=b"", repr=False)
+    """The certificate itself."""
+
+    @property
+    def pem(self) -> bytes:
+        """The certificate itself as PEM text, such as a pin can be given."""
+        return x509.load_der_x509_certificate(self.der).public_bytes(Encoding.PEM)
 
     def valid_at(self, moment: datetime) -> bool:
         """Tell whether `moment` (an aware datetime) lies between the two dates."""
@@ -123,7 +133,14 @@ def describe_certificate(certificate: x509.Certificate) -> CertificateInfo:
         ip_addresses=ip_addresses,
         is_ca=is_ca,
         serial=certificate.serial_number,
+        common_name=_common_name(certificate),
+        der=der,
     )
+
+
+def _common_name(certificate: x509.Certificate) -> str | None:
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if names else None
 
 
 def _signed_by_itself(certificate: x509.Certificate) -> bool:

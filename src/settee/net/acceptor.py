@@ -30,6 +30,7 @@ from settee.limits import (
     LINGER_S,
 )
 from settee.logs import printable, room_log
+from settee.net.connecting import scoped
 from settee.net.http1 import (
     RequestHead,
     RequestReader,
@@ -207,11 +208,11 @@ def _turn_away(stage: Stage, status: int, reason: str, *, linger: bool = False) 
 class Acceptor:
     """Listens, and makes links of the connections that `decide` accepts.
 
-    `host`: an address or a name of this machine; None: all IPv4 and IPv6 addresses. `port`: 0 lets
-    the system choose. `decide` is asked about each well-formed request, on the loop; it should look
-    at who asks before it lets on what there is. `on_refusal` must not block. `origins`: browser
-    origins that may connect; a request with any other ``Origin`` is refused, native peers send
-    none. `reads` is shared by all that runs on this loop.
+    `host`: an address, a name or a network interface of this machine; None: all addresses.
+    `port`: 0 lets the system choose. `decide` is asked about each well-formed request, on the loop;
+    it should look at who asks before it lets on what there is. `on_refusal` must not block.
+    `origins`: browser origins that may connect; a request with any other ``Origin`` is refused,
+    native peers send none. `reads` is shared by all that runs on this loop.
     """
 
     def __init__(
@@ -274,7 +275,8 @@ class Acceptor:
     @property
     def addresses(self) -> list[tuple[str, int]]:
         """Addresses and port that it is bound to, such as ``("0.0.0.0", 4984)``."""
-        return [sock.getsockname()[:2] for sock in self._sockets]
+        names = [sock.getsockname() for sock in self._sockets]
+        return [(scoped(name), name[1]) for name in names]
 
     @property
     def open_count(self) -> int:
@@ -300,7 +302,7 @@ class Acceptor:
                 await asyncio.sleep(_NO_ROOM_WAIT_S)
                 continue
             without_room = False
-            self._admit(sock, address[0], address[1])
+            self._admit(sock, scoped(address), address[1])
             # Accepting never waits while clients queue up: let the others have their turn.
             await asyncio.sleep(0)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 from collections import deque
 from itertools import chain, zip_longest
@@ -18,9 +19,10 @@ from typing import Any, Final, NamedTuple
 from settee.errors import ConfigError, ConnectionFailedError, SyncError
 from settee.limits import DIAL_STAGGER_S
 from settee.logs import printable
+from settee.net.interfaces import addresses_of_interface
 from settee.net.wire import send_at_once
 
-__all__ = ["Route", "connect", "waits_for_network"]
+__all__ = ["Route", "connect", "scoped", "waits_for_network"]
 
 _DNS_FAILURE: Final = 1
 _UNKNOWN_HOST: Final = 2
@@ -60,8 +62,8 @@ class Route(NamedTuple):
     port: int
     connect_s: float
     """For one address to answer."""
-    source_address: str | None
-    """The own address to connect from."""
+    local_address: str | None
+    """The own address, or the name of the network interface, to connect from."""
     where: str
     """Host and port, for messages."""
 
@@ -69,6 +71,13 @@ class Route(NamedTuple):
 class _Address(NamedTuple):
     family: int
     sockaddr: Any
+
+
+def scoped(sockaddr: Any) -> str:
+    """Return the address of a socket as text; a link-local IPv6 one with its scope."""
+    address = str(sockaddr[0])
+    scope = sockaddr[3] if len(sockaddr) == 4 else 0
+    return f"{address}%{scope}" if scope and "%" not in address else address
 
 
 def waits_for_network(error: SyncError) -> bool:
@@ -114,24 +123,57 @@ async def _try(route: Route, address: _Address) -> socket.socket:
     try:
         sock.setblocking(False)
         send_at_once(sock)
-        if route.source_address is not None:
-            _bind_source(sock, route.source_address)
+        if route.local_address is not None:
+            _bind_source(sock, route.local_address)
         async with asyncio.timeout(route.connect_s):
-            await asyncio.get_running_loop().sock_connect(sock, address.sockaddr)
+            await _connect(sock, address.sockaddr)
     except BaseException:
         sock.close()
         raise
     return sock
 
 
-def _bind_source(sock: socket.socket, source: str) -> None:
+async def _connect(sock: socket.socket, sockaddr: Any) -> None:
+    loop = asyncio.get_running_loop()
+    if len(sockaddr) < 4 or not sockaddr[3] or isinstance(loop, asyncio.BaseEventLoop):
+        await loop.sock_connect(sock, sockaddr)
+        return
+    # uvloop would lose the scope, without which a link-local address leads nowhere.
+    number = sock.connect_ex(sockaddr)
+    if number == errno.EINPROGRESS:
+        connected = asyncio.Event()
+        loop.add_writer(sock, connected.set)
+        try:
+            await connected.wait()
+        finally:
+            loop.remove_writer(sock)
+        number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if number:
+        raise OSError(number, os.strerror(number))
+
+
+def _bind_source(sock: socket.socket, local: str) -> None:
+    is_ipv6 = sock.family == socket.AF_INET6
+    for source in _sources(local):
+        if (":" in source) == is_ipv6:
+            break
+    else:
+        source = local
     try:
-        sock.bind((source, 0))
+        flags = socket.AI_NUMERICHOST
+        found = socket.getaddrinfo(source, 0, type=socket.SOCK_STREAM, flags=flags)
+        sock.bind(found[0][4])
     except OSError as exc:
         raise ConfigError(
-            "source_address",
-            f"{printable(source)} is not an address of this machine that can be used: {exc}",
+            "local_address",
+            f"{printable(local)} is not an address or interface of this machine that can be used: "
+            f"{exc}",
         ) from None
+
+
+def _sources(local: str) -> list[str]:
+    """Return the own addresses that an address or an interface's name stands for."""
+    return [one.scoped for one in addresses_of_interface(local)] or [local.strip("[]")]
 
 
 async def _drop(tasks: list[asyncio.Task[socket.socket]]) -> None:
@@ -162,9 +204,12 @@ async def _resolve(route: Route) -> list[_Address]:
         except (OSError, UnicodeError) as exc:
             raise _unresolved(route, exc) from None
     addresses = [_Address(family, sockaddr) for family, _, _, _, sockaddr in found]
-    if route.source_address is not None:
-        family = socket.AF_INET6 if ":" in route.source_address else socket.AF_INET
-        addresses = [address for address in addresses if address.family == family]
+    if route.local_address is not None:
+        families = {
+            socket.AF_INET6 if ":" in source else socket.AF_INET
+            for source in _sources(route.local_address)
+        }
+        addresses = [address for address in addresses if address.family in families]
     first = addresses[0].family if addresses else 0
     pairs = zip_longest(
         [address for address in addresses if address.family == first],
@@ -201,7 +246,7 @@ def _failed(
 ) -> ConnectionFailedError:
     if not failures:
         return ConnectionFailedError(
-            f"{route.where} has no address of the same kind as {route.source_address}",
+            f"{route.where} has no address of the same kind as {route.local_address}",
             domain="Network",
             code=25,
             transient=False,

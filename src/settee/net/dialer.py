@@ -17,9 +17,9 @@ import ipaddress
 import os
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from settee.errors import (
     AuthenticationError,
@@ -40,7 +40,7 @@ from settee.limits import (
     REDIRECTS_MAX,
 )
 from settee.logs import printable, room_log
-from settee.net.connecting import Route, connect
+from settee.net.connecting import Route, connect, scoped
 from settee.net.http1 import (
     Redirect,
     ResponseHead,
@@ -52,16 +52,27 @@ from settee.net.http1 import (
     request_bytes,
 )
 from settee.net.link import Link, PeerInfo, SocketLink
+from settee.net.proxy import Proxies, open_tunnel
 from settee.net.tls import Trust, client_certificate_refused, client_context, dial_failure
 from settee.net.wire import ReadBuffer, Wire
 
-__all__ = ["DialPlan", "dial", "fetch_certificate"]
+__all__ = ["Cookies", "DialPlan", "dial", "fetch_certificate"]
 
 _log: Final = room_log("net")
 
 _REDIRECTS: Final = frozenset({301, 302, 307, 308})
 _TRANSIENT: Final = frozenset({408, 429, 502, 503, 504})
 """Statuses worth another try, by wire protocol 1.6."""
+
+
+class Cookies(Protocol):
+    """Who keeps the cookies of the hosts that are dialled. Called on the loop; must not block."""
+
+    def header(self, *, secure: bool, host: str, path: str, but: frozenset[str]) -> str:
+        """Return the value of the ``Cookie`` header for a request; none with a name in `but`."""
+
+    def take(self, *, secure: bool, host: str, path: str, set_cookie: Sequence[str]) -> None:
+        """Take the values of an answer's ``Set-Cookie`` headers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +99,12 @@ class DialPlan:
     handshake_s: float = HANDSHAKE_TOTAL_S
     """From the first packet to the open link, redirects included."""
     heartbeat_s: float | None = HEARTBEAT_S
-    source_address: str | None = None
-    """The own address to dial from."""
+    local_address: str | None = None
+    """The own address, or the name of the network interface, to dial from."""
+    proxies: Proxies = field(default_factory=Proxies)
+    """Which proxy to go through, if any."""
+    cookies: Cookies | None = field(default=None, repr=False)
+    """Gives and takes the cookies of each host; None: there are none."""
 
     def __post_init__(self) -> None:
         if not self.host:
@@ -146,7 +161,7 @@ async def fetch_certificate(plan: DialPlan) -> bytes | None:
     wire = Wire(ReadBuffer(), _Silence())
     try:
         async with asyncio.timeout(plan.handshake_s):
-            sock = await connect(_route(silent))
+            sock = await _connected(silent)
             await _start(wire, silent, sock, None)
             return wire.certificate_der
     except TimeoutError as exc:
@@ -256,7 +271,7 @@ async def _dial_once(plan: DialPlan, reads: ReadBuffer) -> Link | Redirect:
         key=key,
         subprotocols=plan.subprotocols,
         user_agent=plan.user_agent,
-        headers=plan.headers,
+        headers=_with_cookies(plan),
     )
 
     def judge() -> None:
@@ -265,8 +280,8 @@ async def _dial_once(plan: DialPlan, reads: ReadBuffer) -> Link | Redirect:
 
     greeting = _Greeting(judge)
     wire = Wire(reads, greeting)
-    sock = await connect(_route(plan))
-    address = sock.getpeername()
+    sock = await _connected(plan)
+    address = _address_of(sock)
     try:
         await _start(wire, plan, sock, plan.client_identity)
         if greeting.verdict is not None:
@@ -276,6 +291,7 @@ async def _dial_once(plan: DialPlan, reads: ReadBuffer) -> Link | Redirect:
         if not isinstance(answer, tuple):
             raise _no_answer(plan, answer, heard=greeting.heard)
         head, body = answer
+        _take_cookies(plan, head)
         if head.status != 101:
             return _judge_refusal(plan, head, body)
         subprotocol = check_switch(head, key, plan.subprotocols)
@@ -423,8 +439,56 @@ def _follow(plan: DialPlan, redirect: Redirect) -> DialPlan:
     return replace(plan, **changes)
 
 
-def _route(plan: DialPlan) -> Route:
-    return Route(plan.host, plan.port, plan.connect_s, plan.source_address, plan.where)
+async def _connected(plan: DialPlan) -> socket.socket:
+    """Return a socket that is connected to the listener, through a proxy if there is one."""
+    proxy = plan.proxies.for_target(secure=plan.secure, host=plan.host, port=plan.port)
+    if proxy is None:
+        return await connect(
+            Route(plan.host, plan.port, plan.connect_s, plan.local_address, plan.where)
+        )
+    route = Route(
+        proxy.host, proxy.port, plan.connect_s, plan.local_address, f"the proxy {proxy.where}"
+    )
+    sock = await connect(route)
+    try:
+        await open_tunnel(sock, proxy, host=_without_scope(plan.host), port=plan.port)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _address_of(sock: socket.socket) -> tuple[str, int]:
+    address = sock.getpeername()
+    return scoped(address), address[1]
+
+
+def _with_cookies(plan: DialPlan) -> tuple[tuple[str, str], ...]:
+    """Return the plan's headers, and the cookies of the host in the one that may carry them."""
+    if plan.cookies is None:
+        return plan.headers
+    given = [value for name, value in plan.headers if name.lower() == "cookie"]
+    names = frozenset(
+        pair.partition("=")[0].strip() for value in given for pair in value.split(";")
+    )
+    kept = plan.cookies.header(
+        secure=plan.secure, host=_without_scope(plan.host), path=plan.path, but=names
+    )
+    if not kept:
+        return plan.headers
+    others = tuple(header for header in plan.headers if header[0].lower() != "cookie")
+    return (*others, ("Cookie", "; ".join([*given, kept])))
+
+
+def _take_cookies(plan: DialPlan, head: ResponseHead) -> None:
+    lines = head.headers.get("set-cookie", "")
+    if plan.cookies is not None and lines:
+        plan.cookies.take(
+            secure=plan.secure,
+            host=_without_scope(plan.host),
+            path=plan.path,
+            set_cookie=lines.split("\n"),
+        )
 
 
 def _without_scope(host: str) -> str:

@@ -42,6 +42,7 @@ __all__ = [
     "PeerEvent",
     "PeerFound",
     "PeerGone",
+    "device_name",
 ]
 
 _log: Final = room_log("net")
@@ -282,11 +283,16 @@ def _instance(full_name: str, full_type: str) -> str:
 
 def _name(given: str | bool) -> str:
     if given is True or given is False:
-        device = _CONTROL.sub("", socket.gethostname()).removesuffix(".local")
-        return _cut(device) or "settee"
+        return device_name()
     if not given.strip() or _CONTROL.search(given):
         raise ConfigError("advertise", f"{printable(given)!r} can't be announced as a name")
     return _cut(given)
+
+
+def device_name() -> str:
+    """Return what this machine calls itself, as it is announced."""
+    device = _CONTROL.sub("", socket.gethostname()).removesuffix(".local")
+    return _cut(device) or "settee"
 
 
 def _cut(name: str) -> str:

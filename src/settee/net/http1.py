@@ -113,6 +113,7 @@ class ResponseHead(NamedTuple):
     status: int
     phrase: str
     headers: dict[str, str]
+    """As of a request; but the values of ``Set-Cookie`` are joined by line feeds."""
 
 
 class _HeadReader(ABC):
@@ -171,6 +172,8 @@ class _HeadReader(ABC):
                 headers[name] = value
             elif name in _ONCE:
                 raise self._fail(f"the header {name} stands twice", 400)
+            elif name == "set-cookie":
+                headers[name] += "\n" + value  # Its values have commas of their own.
             else:
                 headers[name] += ", " + value
         return headers

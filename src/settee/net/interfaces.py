@@ -11,7 +11,12 @@ from typing import NamedTuple
 
 import ifaddr
 
-__all__ = ["InterfaceAddress", "address_rank", "interface_addresses"]
+__all__ = [
+    "InterfaceAddress",
+    "address_rank",
+    "addresses_of_interface",
+    "interface_addresses",
+]
 
 
 class InterfaceAddress(NamedTuple):
@@ -69,6 +74,11 @@ def interface_addresses(*, loopback: bool = False) -> list[InterfaceAddress]:
         found = [InterfaceAddress("lo", 0, "127.0.0.1")]
     others = [one for one in found if not one.is_loopback]
     return found if loopback or not others else others
+
+
+def addresses_of_interface(name: str) -> list[InterfaceAddress]:
+    """Return the addresses of the network interface with this name; none if there is none."""
+    return [one for one in interface_addresses(loopback=True) if one.interface == name]
 
 
 def address_rank(address: str) -> int:

@@ -12,6 +12,7 @@ from typing import Final
 from settee.errors import ConfigError
 from settee.limits import ACCEPT_BACKLOG
 from settee.logs import printable
+from settee.net.interfaces import addresses_of_interface
 
 __all__ = ["listen"]
 
@@ -21,7 +22,8 @@ _SAME_PORT_TRIES: Final = 10
 async def listen(host: str | None, port: int) -> list[socket.socket]:
     """Return listening sockets, all with the same port.
 
-    `host`: an address or a name of this machine, or None for all addresses. `port`: 0 lets the
+    `host`: an address or a name of this machine, the name of a network interface (all of whose
+    addresses are then listened on), or None for all addresses. `port`: 0 lets the
     system choose. Raises ConfigError: no such address here, the port is taken or not allowed.
     """
     wanted: list[tuple[int, str, int]] = [
@@ -71,11 +73,30 @@ def _listen(sock: socket.socket, address: str, port: int, scope: int) -> None:
 
 
 async def _resolve_own(host: str) -> list[tuple[int, str, int]]:
-    loop = asyncio.get_running_loop()
+    interface = addresses_of_interface(host)
+    if interface:
+        return [
+            (
+                socket.AF_INET6 if one.is_ipv6 else socket.AF_INET,
+                one.address,
+                one.interface_index if one.is_ipv6 and one.is_link_local else 0,
+            )
+            for one in interface
+        ]
+    bare, flags = host.strip("[]"), socket.AI_PASSIVE
     try:
-        found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        try:
+            # An address needs no resolver; and uvloop's would lose the scope of a link-local one.
+            numeric = flags | socket.AI_NUMERICHOST
+            found = socket.getaddrinfo(bare, None, type=socket.SOCK_STREAM, flags=numeric)
+        except socket.gaierror:
+            found = await asyncio.get_running_loop().getaddrinfo(
+                bare, None, type=socket.SOCK_STREAM, flags=flags
+            )
     except (OSError, UnicodeError) as exc:
-        raise ConfigError("host", f"{printable(host)!r} is no address or name: {exc}") from None
+        raise ConfigError(
+            "host", f"{printable(host)!r} is no address or name, and no network interface: {exc}"
+        ) from None
     return list(
         dict.fromkeys(
             (family, str(address[0]).split("%")[0], int(address[3]) if len(address) == 4 else 0)

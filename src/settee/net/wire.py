@@ -30,7 +30,7 @@ class ReadBuffer:
     __slots__ = ("view",)
 
     def __init__(self, size_bytes: int = READ_BUFFER_BYTES) -> None:
-        self.view = memoryview(bytearray(size_bytes))
+        self.view: memoryview[int] = memoryview(bytearray(size_bytes))
 
 
 class WireUser(Protocol):
@@ -54,9 +54,9 @@ class Wire(asyncio.BufferedProtocol):
 
     def __init__(self, reads: ReadBuffer, user: WireUser) -> None:
         self.user = user
-        self.full = False
+        self.full: bool = False
         """Whether so much is waiting to be sent that no more should be written."""
-        self.gone = False
+        self.gone: bool = False
         """Whether the connection has ended."""
         self._view = reads.view
         self._loop = asyncio.get_running_loop()

@@ -5,9 +5,15 @@
 
 from settee.peer.authenticators import (
     BasicAuthenticator,
+    BearerAuthenticator,
+    ClientCertificateAuthenticator,
+    ListenerCertificateAuthenticator,
     ListenerPasswordAuthenticator,
+    SessionAuthenticator,
 )
 from settee.peer.browser import Browser, PeerEvent, PeerFound, PeerGone, browse
+from settee.peer.config import ListenerConfig, ReplicatorConfig
+from settee.peer.hooks import AccessRequest, CollectionConfig, Conflict, DocumentFlags
 from settee.peer.listener import (
     ListenerConnection,
     ListenerStatus,
@@ -24,12 +30,20 @@ from settee.peer.replicator import (
 from settee.sync.events import Activity, DocumentReplicated, DocumentsReplicated, Progress
 
 __all__ = [
+    "AccessRequest",
     "Activity",
+    "CollectionConfig",
+    "Conflict",
+    "DocumentFlags",
     "BasicAuthenticator",
+    "BearerAuthenticator",
     "Browser",
+    "ClientCertificateAuthenticator",
     "DocumentError",
     "DocumentReplicated",
     "DocumentsReplicated",
+    "ListenerCertificateAuthenticator",
+    "ListenerConfig",
     "ListenerConnection",
     "ListenerPasswordAuthenticator",
     "ListenerStatus",
@@ -40,7 +54,9 @@ __all__ = [
     "Refusal",
     "ReplicationResult",
     "Replicator",
+    "ReplicatorConfig",
     "ReplicatorStatus",
+    "SessionAuthenticator",
     "URLEndpointListener",
     "browse",
     "replicate",

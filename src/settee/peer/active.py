@@ -10,7 +10,7 @@ import asyncio
 import functools
 import hashlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from settee.errors import CertificateError, NotFoundError, SetteeError, SyncError
@@ -26,9 +26,12 @@ from settee.logs import printable, room_log
 from settee.net.connecting import waits_for_network
 from settee.net.dialer import DialPlan, dial
 from settee.net.link import Link
+from settee.net.proxy import Proxies
 from settee.net.tls import Trust
-from settee.peer.authenticators import Authenticator
+from settee.peer.credentials import CookieKeeper, Credentials
 from settee.peer.driver import SessionDriver
+from settee.peer.hooks import CollectionConfig, Hooks, protocol_options
+from settee.peer.pending import pending_ids
 from settee.peer.runtime import Runtime
 from settee.peer.status import DocumentError, ReplicatorStatus, Watched
 from settee.peer.target import Target
@@ -61,7 +64,11 @@ class ReplicatorOptions:
     replicator_type: Literal["push_and_pull", "push", "pull"] = "push_and_pull"
     continuous: bool = False
     collections: tuple[CollectionName, ...]
-    authenticator: Authenticator | None = None
+    configs: tuple[CollectionConfig, ...] = ()
+    """One per collection; empty: none has filters or a resolver."""
+    delta_sync: bool = True
+    auto_purge: bool = True
+    credentials: Credentials = field(default_factory=Credentials)
     trust: Trust
     trust_on_first_use: bool = False
     """Remember the certificate that the first success showed, and accept no other after it."""
@@ -70,6 +77,10 @@ class ReplicatorOptions:
     max_attempts: int | None = None
     """None: 10 for one shot, unlimited for continuous."""
     max_attempt_wait_s: float = RETRY_WAIT_S_MAX
+    proxies: Proxies = field(default_factory=Proxies)
+    local_address: str | None = None
+    accept_parent_domain_cookies: bool = False
+    user_agent: str = USER_AGENT
 
 
 class ActivePeer:
@@ -93,12 +104,29 @@ class ActivePeer:
         self._db = db
         self._store = db._store
         self._options = options
+        self._configs = options.configs or tuple(
+            CollectionConfig(collection=name.path) for name in options.collections
+        )
+        self._collection_options = tuple(protocol_options(each) for each in self._configs)
         self._runtime = runtime
         self._dial: Dial = dialer or functools.partial(dial, reads=runtime.reads)
         self._task: asyncio.Task[None] | None = None
         self._driver: SessionDriver | None = None
         self._wake = asyncio.Event()
         self._stopping = False
+        self._names_collections: bool | None = None
+        self._began = False
+        self._resumed = asyncio.Event()
+        self._resumed.set()
+        """Clear while suspended."""
+        self._interrupted = False
+        """Whether `suspend` ended what was going on."""
+        self._cookies: Final = CookieKeeper(
+            runtime,
+            self._store,
+            owner=options.credentials.user,
+            parent_domains=options.accept_parent_domain_cookies,
+        )
         self._reset = False
         self._before = Progress()
         self._sessions = 0
@@ -118,6 +146,8 @@ class ActivePeer:
         self._stopping = False
         self._reset = reset
         self._wake.clear()
+        self._interrupted = False
+        self._resumed.set()
         self._before = Progress()
         self.errors.clear()
         self._tell(Activity.CONNECTING)
@@ -127,10 +157,28 @@ class ActivePeer:
         """End, saving the checkpoint; returns when stopped."""
         self._stopping = True
         self._wake.set()
+        self._resumed.set()
         if self._driver is not None:
             self._driver.stop()
         if self._task is not None:
             await asyncio.wait([self._task])
+
+    async def suspend(self) -> None:
+        """Go offline, saving the checkpoint, until `resume`; returns when offline."""
+        if self._task is None or self._stopping:
+            return
+        self._interrupted = True
+        self._resumed.clear()
+        self._wake.set()
+        driver = self._driver
+        if driver is not None:
+            driver.stop()
+            await driver.done.wait()
+
+    def resume(self) -> None:
+        """Connect at once: after `suspend`, or instead of waiting for the next attempt."""
+        self._resumed.set()
+        self._wake.set()
 
     async def finished(self) -> None:
         """Wait until stopped."""
@@ -142,14 +190,26 @@ class ActivePeer:
         attempt = 0
         try:
             while True:
+                self._wake.clear()
                 connected, error = await self._attempt()
-                attempt = 1 if connected else attempt + 1
-                if self._stopping or not self._again(error, attempt):
+                attempt = 1 if connected and self._began else attempt + 1
+                if await self._was_suspended():
+                    attempt, error = 0, None
+                    self._tell(Activity.CONNECTING)
+                    continue
+                if self._stopping:
+                    break
+                if connected and self._other_dialect(error):
+                    continue
+                if not self._again(error, attempt):
                     break
                 wait_s = self._wait_s(attempt)
                 _log.warning("%s; trying again in %.1f s", error, wait_s)
                 self._tell(Activity.OFFLINE, error)
-                if await self._runtime.sleep(wait_s, self._wake):
+                await self._runtime.sleep(wait_s, self._wake)
+                if await self._was_suspended():
+                    attempt, error = 0, None
+                if self._stopping:
                     break
                 self._tell(Activity.CONNECTING, error)
         finally:
@@ -157,6 +217,32 @@ class ActivePeer:
                 error = None
             self._task = None
             self._tell(Activity.STOPPED, error)
+
+    async def _was_suspended(self) -> bool:
+        """While suspended, wait for `resume`; tell whether it came, and not the end."""
+        if not self._interrupted:
+            return False
+        while not self._resumed.is_set():
+            self._tell(Activity.OFFLINE)
+            await self._resumed.wait()
+        self._interrupted = False
+        return not self._stopping
+
+    def _other_dialect(self, error: SetteeError | None) -> bool:
+        """Whether the peer may take the default collection in the other form; try it, once.
+
+        Couchbase Lite up to 3.2 leaves ``collection`` out of messages about the default collection
+        alone, from 3.4 on it insists on it; neither takes the other's form.
+        """
+        names = self._options.collections
+        if not (len(names) == 1 and names[0].is_default) or self._names_collections is not None:
+            return False
+        if not (isinstance(error, SyncError) and error.code == 400):
+            return False
+        if error.domain not in ("HTTP", "BLIP"):
+            return False
+        self._names_collections = True
+        return True
 
     def _again(self, error: SetteeError | None, attempt: int) -> bool:
         if error is None:
@@ -185,7 +271,7 @@ class ActivePeer:
         except SetteeError as error:
             return False, error
         self.certificate_der = link.peer.certificate_der
-        if self._stopping:
+        if self._stopping or not self._resumed.is_set():
             link.close(1000)
             return True, None
         try:
@@ -194,13 +280,15 @@ class ActivePeer:
             link.close(1000)
             return True, error
         self._driver = driver
-        if self._stopping:
+        if self._stopping or not self._resumed.is_set():
             driver.stop()
         driver.start()
         self._tell(driver.session.activity)
         await driver.done.wait()
         self._before = self._progress()
         self._driver = None
+        # A peer that accepts and then says nothing of use is no success.
+        self._began = bool(driver.session.pushers or driver.session.pullers)
         return True, driver.error
 
     async def _connect(self) -> tuple[Target, Link]:
@@ -208,7 +296,11 @@ class ActivePeer:
         for target in self._options.targets:
             trust = self._trust_for(target)
             try:
-                link = await self._dial(self._plan(target, trust))
+                credentials = await self._options.credentials.headers(self._runtime)
+                try:
+                    link = await self._dial(self._plan(target, trust, credentials))
+                finally:
+                    await self._cookies.keep()
                 await self._first_met(target, link)
                 return target, link
             except SyncError as exc:
@@ -239,9 +331,10 @@ class ActivePeer:
             self._store.submit(lambda w: trusted.remember(w, target.url, fingerprint))
         )
 
-    def _plan(self, target: Target, trust: Trust) -> DialPlan:
+    def _plan(
+        self, target: Target, trust: Trust, credentials: tuple[tuple[str, str], ...]
+    ) -> DialPlan:
         options = self._options
-        credentials = options.authenticator.headers() if options.authenticator else ()
         return DialPlan(
             host=target.host,
             port=target.port,
@@ -250,7 +343,11 @@ class ActivePeer:
             trust=trust,
             subprotocols=SUBPROTOCOLS,
             headers=(*credentials, *options.headers),
-            user_agent=USER_AGENT,
+            user_agent=options.user_agent,
+            client_identity=options.credentials.client_identity,
+            local_address=options.local_address,
+            proxies=options.proxies,
+            cookies=self._cookies,
             connect_s=CONNECT_S,
             handshake_s=HANDSHAKE_TOTAL_S,
             heartbeat_s=options.heartbeat_s,
@@ -267,16 +364,13 @@ class ActivePeer:
             keys.append(row.key)
         push = options.replicator_type != "pull"
         pull = options.replicator_type != "push"
-        database = self._store.private_uuid.hex()
-        ids = tuple(
-            checkpoint_id(database=database, remote=remote, collection=name)
-            for name in options.collections
-        )
+        configs, collection_options = self._configs, self._collection_options
+        ids = self._checkpoint_ids(remote)
         if self._reset:
             await self._forget(ids)
             self._reset = False
         remote_id = await asyncio.wrap_future(
-            self._store.submit(functools.partial(_remote_id, remote))
+            self._store.submit(functools.partial(_remote_id, remote, target.url))
         )
         self._sessions += 1
         clock = self._runtime.clock
@@ -291,6 +385,10 @@ class ActivePeer:
                 peer_is_settee=is_settee(link.peer),
                 report_documents=bool(self.document_listeners),
                 uuid=_dashed(self._store.public_uuid.hex()),
+                options=collection_options,
+                deltas=options.delta_sync,
+                auto_purge=options.auto_purge,
+                names_collections=self._names_collections,
                 wall_offset_s=clock.wall_ns() / 1e9 - clock.monotonic(),
             ),
             now=clock.monotonic(),
@@ -302,8 +400,34 @@ class ActivePeer:
             link,
             keys=keys,
             remote=remote_id,
+            hooks=Hooks(self._db, configs),
             on_event=self._happened,
             tag=(printable(f"{target.host}:{target.port}"), self._sessions),
+        )
+
+    def _checkpoint_ids(self, remote: str) -> tuple[str, ...]:
+        database = self._store.private_uuid.hex()
+        return tuple(
+            checkpoint_id(database=database, remote=remote, collection=name, filters=each.filters)
+            for name, each in zip(self._options.collections, self._collection_options, strict=True)
+        )
+
+    def pending(self, name: CollectionName) -> set[str]:
+        """Return the IDs of documents that are still to be pushed; from any thread."""
+        index = self._options.collections.index(name)
+        row = self._store.collection(name)
+        if row is None:
+            raise NotFoundError(f"this database has no collection {name}")
+        with self._store.reader() as reader:
+            remote = marks.last_met_at(reader, self.target_url)
+        return pending_ids(
+            self._store,
+            row.key,
+            index,
+            remote=remote,
+            checkpoint_id=None if remote is None else self._checkpoint_ids(remote)[index],
+            options=self._collection_options[index],
+            hooks=Hooks(self._db, self._configs),
         )
 
     async def _forget(self, ids: tuple[str, ...]) -> None:
@@ -321,7 +445,7 @@ class ActivePeer:
         if isinstance(event, ActivityChanged):
             self._tell(event.activity)
             return
-        for doc_id, _, error in event.documents:
+        for doc_id, _, error, _ in event.documents:
             if error is not None and len(self.errors) < _ERRORS_KEPT_MAX:
                 self.errors.append(
                     DocumentError(
@@ -372,7 +496,8 @@ def _not_the_first(target: Target, error: CertificateError) -> CertificateError:
     )
 
 
-def _remote_id(remote: str, writer: Writer) -> int:
+def _remote_id(remote: str, url: str, writer: Writer) -> int:
+    marks.met_at(writer, url, remote)
     return marks.remote_id(writer, remote)
 
 

@@ -79,7 +79,7 @@ class Browser:
         await self._network.close()
 
     def _is_own(self, host: str) -> bool:
-        return any(listener._peer.discovery_host == host for listener in self._own)
+        return any(host in listener._peer.discovery_hosts for listener in self._own)
 
     def _heard(self, event: PeerEvent) -> None:
         self._events.put(event)

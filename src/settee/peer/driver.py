@@ -10,6 +10,7 @@ from settee.limits import WRITE_BYTES_MAX
 from settee.logs import peer_log
 from settee.net.link import CloseInfo, Link
 from settee.peer.effects import EffectRunner
+from settee.peer.hooks import Hooks
 from settee.peer.runtime import Runtime
 from settee.store import Commit, Store
 from settee.sync.events import ActivityChanged, DocumentsReplicated, Event, Finished
@@ -35,17 +36,20 @@ class SessionDriver:
         remote: int | None,
         on_event: Callable[[ActivityChanged | DocumentsReplicated], None],
         tag: tuple[str, int],
+        hooks: Hooks | None = None,
     ) -> None:
         self.session = session
         self.link = link
         self.error: SetteeError | None = None
-        self.done = asyncio.Event()
+        self.done: asyncio.Event = asyncio.Event()
         self._runtime = runtime
         self._store = store
         self._keys = list(keys)
         self._on_event = on_event
         self._log = peer_log("peer", peer=tag[0], session=tag[1])
-        self._runner = EffectRunner(runtime, store, keys, remote, self._answered, self._refused)
+        self._runner = EffectRunner(
+            runtime, store, keys, remote, self._answered, self._refused, hooks
+        )
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
         self._paused = False

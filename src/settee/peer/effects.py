@@ -13,17 +13,22 @@ from functools import partial
 from typing import Any
 
 from settee.doc.blob import Prover
-from settee.doc.records import ConflictPolicy
 from settee.errors import ClosedError, NotFoundError, SetteeError
 from settee.limits import BLOB_CHUNK_BYTES
+from settee.peer.hooks import Hooks
 from settee.peer.runtime import Runtime, as_settee_error
-from settee.store import Store, Writer, checkpoints, feed, marks, revisions
+from settee.store import Store, Writer, bases, checkpoints, feed, marks, revisions
 from settee.store.blobs import BlobWriter, StagedBlob
 from settee.sync.effects import (
     Effect,
+    FilterPull,
+    FilterPush,
     FindMissingBlobs,
+    KeepBases,
     OpenBlob,
     ProveBlob,
+    PurgeDocuments,
+    ReadBases,
     ReadBlob,
     ReadChanges,
     ReadHeld,
@@ -31,6 +36,7 @@ from settee.sync.effects import (
     ReadPeerCheckpoints,
     ReadRevisions,
     RecordMarks,
+    ResolveConflicts,
     SaveOwnCheckpoint,
     SavePeerCheckpoint,
     SaveRevisions,
@@ -54,6 +60,7 @@ class EffectRunner:
         remote: int | None,
         answer: Answer,
         refuse: Refuse,
+        hooks: Hooks | None = None,
     ) -> None:
         self._runtime = runtime
         self._store = store
@@ -61,6 +68,7 @@ class EffectRunner:
         self._remote = remote
         self._answer = answer
         self._refuse = refuse
+        self._hooks = hooks
         self._writers: dict[str, BlobWriter] = {}  # Blob worker only.
         self._staged: dict[str, StagedBlob] = {}  # Blob worker only.
         self._leases: dict[str, Callable[[], None]] = {}  # Blob worker only.
@@ -96,6 +104,10 @@ class EffectRunner:
                 self._on_blobs(ticket, partial(self._missing, digests))
             case ProveBlob(digest, nonce):
                 self._on_blobs(ticket, partial(self._prove, digest, nonce))
+            case KeepBases():
+                self._write(ticket, bases.enable)
+            case FilterPush() | FilterPull() | PurgeDocuments() | ResolveConflicts():
+                self._runtime.hooks.submit(partial(self._job, ticket, partial(self._ask, effect)))
             case _:
                 self._on_reader(ticket, partial(self._read, effect))
 
@@ -106,8 +118,13 @@ class EffectRunner:
             match effect:
                 case ReadHeld(collection, doc_ids):
                     return revisions.held(reader, self._keys[collection], doc_ids, self._remote)
-                case ReadRevisions(collection, doc_ids):
-                    return revisions.read(reader, self._keys[collection], doc_ids)
+                case ReadRevisions(collection, doc_ids, wanted):
+                    return revisions.read(reader, self._keys[collection], doc_ids, wanted)
+                case ReadBases(collection, named):
+                    found = bases.read(
+                        reader, self._keys[collection], [(id_, (tid,)) for id_, tid in named]
+                    )
+                    return [None if one is None else one[1] for one in found]
                 case ReadChanges(collection, since, limit, only, active_only):
                     return feed.changes(
                         reader,
@@ -130,7 +147,21 @@ class EffectRunner:
     def _on_blobs(self, ticket: int, job: Callable[[], object], deliver: bool = True) -> None:
         self._runtime.blobs.submit(partial(self._job, ticket, job, deliver))
 
-    def _job(self, ticket: int, job: Callable[[], object], deliver: bool) -> None:
+    def _ask(self, effect: FilterPush | FilterPull | PurgeDocuments | ResolveConflicts) -> object:
+        """Ask the application; on the hooks worker."""
+        hooks = self._hooks
+        assert hooks is not None, "a session with filters or a resolver has hooks"
+        match effect:
+            case FilterPush(collection, doc_ids):
+                return hooks.filter_push(collection, doc_ids)
+            case FilterPull(collection, items):
+                return hooks.filter_pull(collection, items)
+            case PurgeDocuments(collection, doc_ids):
+                return hooks.purge(collection, doc_ids)
+            case ResolveConflicts(collection, items):
+                return hooks.resolve(collection, items, self._remote)
+
+    def _job(self, ticket: int, job: Callable[[], object], deliver: bool = True) -> None:
         try:
             result = job()
         except Exception as exc:
@@ -152,13 +183,12 @@ class EffectRunner:
             self._runtime.call(self._deliver_error, ticket, exc)
 
     def _save(self, effect: SaveRevisions, writer: Writer) -> object:
-        policy = ConflictPolicy.REFUSE if effect.refuse_conflicts else ConflictPolicy.RESOLVE
         return revisions.apply(
             writer,
             self._keys[effect.collection],
             effect.revisions,
             remote=self._remote,
-            policy=policy,
+            policy=effect.policy,
         )
 
     def _mark(self, effect: RecordMarks, writer: Writer) -> None:

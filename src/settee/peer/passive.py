@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, final
 
@@ -19,23 +19,25 @@ from settee.ids import CollectionName
 from settee.limits import HEARTBEAT_S
 from settee.logs import printable, room_log
 from settee.net.acceptor import Accept, Acceptor, Refusal, Refuse, UpgradeRequest
-from settee.net.discovery import Advertiser
+from settee.net.discovery import Advertiser, device_name
 from settee.net.interfaces import interface_addresses
 from settee.net.link import Link, PeerInfo
 from settee.net.multicast import Network
 from settee.net.tls import ServerTLS
-from settee.peer.authenticators import ListenerPasswordAuthenticator
+from settee.peer.doorkeeper import Admitted, Doorkeeper, Keys
 from settee.peer.driver import SessionDriver
+from settee.peer.hooks import Authorize, Hooks, authorized_configs, protocol_options
 from settee.peer.runtime import Runtime
 from settee.peer.status import Watched
 from settee.peer.versions import PRODUCT, choose_subprotocol, is_settee
 from settee.sync.events import Activity, ActivityChanged, DocumentsReplicated, Progress
+from settee.sync.options import CollectionOptions
 from settee.sync.session import Session, SessionConfig
 
 if TYPE_CHECKING:
     from settee.db.database import Database
 
-__all__ = ["ListenerConnection", "ListenerOptions", "ListenerStatus", "PassivePeer"]
+__all__ = ["ListenerConnection", "ListenerOptions", "ListenerStatus", "PassivePeer", "Served"]
 
 _log = room_log("peer")
 
@@ -45,6 +47,16 @@ _STOP_S: Final = 5.0
 
 _COME_BACK: Final = 4001
 _STAY_AWAY: Final = 1001
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A database that a listener serves."""
+
+    db: Database
+    path: str
+    """Under which, without slashes at the ends."""
+    collections: tuple[CollectionName, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +70,12 @@ class ListenerOptions:
     host: str | None = None
     identity: TLSIdentity | None = None
     """None: without TLS."""
-    authenticator: ListenerPasswordAuthenticator | None = None
+    keys: Keys = field(default_factory=Keys)
+    others: tuple[Served, ...] = ()
+    """Further databases."""
     read_only: bool = False
+    authorize: Authorize | None = None
+    delta_sync: bool = False
     advertise: bool | str = False
     discovery_interfaces: tuple[str, ...] | None = None
     heartbeat_s: float = HEARTBEAT_S
@@ -70,12 +86,22 @@ class ListenerConnection:
     """One active peer that is connected. Live: its properties change."""
 
     def __init__(
-        self, number: int, link: Link, driver: SessionDriver, user: str | None, since: datetime
+        self,
+        number: int,
+        link: Link,
+        driver: SessionDriver,
+        who: Admitted,
+        served: Served,
+        since: datetime,
     ) -> None:
         self.number: Final = number
         """Counts the connections of this listener, from 1."""
-        self.user: Final = user
-        """Who it is, by its password; None if it is anonymous."""
+        self.user: Final = who.user
+        """Who it is, by its password or its certificate; None if it is anonymous."""
+        self.identity: Final = who.identity
+        """The certificate that it showed; None if it was not asked for one."""
+        self.database: Final = served.db.name
+        """Name of the database that it replicates with."""
         self.address: Final = link.peer.address
         self.port: Final = link.peer.port
         self.user_agent: Final = printable(link.peer.user_agent, 100)
@@ -84,6 +110,7 @@ class ListenerConnection:
         self.tls_version: Final = link.peer.tls_version
         self.since: Final = since
         self._driver: Final = driver
+        self._db: Final = served.db
 
     def __repr__(self) -> str:
         who = self.user or "anonymous"
@@ -120,16 +147,22 @@ class PassivePeer:
         self.connections: tuple[ListenerConnection, ...] = ()
         self.refusals: deque[Refusal] = deque(maxlen=_REFUSALS_KEPT_MAX)
         self.refusal_listeners: list[Callable[[Refusal], object]] = []
+        self.document_listeners: list[
+            Callable[[ListenerConnection, DocumentsReplicated], object]
+        ] = []
         self.advertised_name: str | None = None
         self.problem: str | None = None
         """What keeps the announcement away, if anything does."""
         self.status: Final = Watched(ListenerStatus(running=False), runtime.callback)
-        self._db = db
-        self._store = db._store
+        first = Served(db, options.path, options.collections)
+        self._served: Final = (first, *options.others)
+        self._routes: Final = {(*s.path.split("/"), "_blipsync"): s for s in self._served}
+        self._first: Final = first
+        self._doorkeeper: Final = Doorkeeper(options.keys, runtime)
         self._options = options
         self._runtime = runtime
         self._acceptor: Acceptor | None = None
-        self._advertiser: Advertiser | None = None
+        self._advertisers: list[Advertiser] = []
         self._network: Network | None = None
         self._port = options.port
         self._accepted = 0
@@ -142,9 +175,9 @@ class PassivePeer:
         return 0 if self._acceptor is None else self._acceptor.port
 
     @property
-    def discovery_host(self) -> str | None:
-        """The host name that its announcement gives, by which a browser knows it as its own."""
-        return None if self._advertiser is None else self._advertiser.host
+    def discovery_hosts(self) -> list[str]:
+        """Host names that its announcements give, by which a browser knows them as its own."""
+        return [advertiser.host for advertiser in self._advertisers]
 
     @property
     def urls(self) -> list[str]:
@@ -153,9 +186,10 @@ class PassivePeer:
             return []
         scheme = "wss" if self._options.identity else "ws"
         result = []
-        for address in self._addresses():
-            host = f"[{address}]" if ":" in address else address
-            result.append(f"{scheme}://{host}:{self.port}/{self._options.path}")
+        for served in self._served:
+            for address in self._addresses():
+                host = f"[{address.replace('%', '%25')}]" if ":" in address else address
+                result.append(f"{scheme}://{host}:{self.port}/{served.path}")
         return result
 
     def _addresses(self) -> list[str]:
@@ -174,10 +208,7 @@ class PassivePeer:
         options = self._options
         tls = None
         if options.identity is not None:
-            tls = ServerTLS(
-                certificate_pem=options.identity.chain_pem,
-                private_key_pem=options.identity.private_key_pem,
-            )
+            tls = options.keys.server_tls(options.identity)
         acceptor = self._made(tls, self._port)
         try:
             await acceptor.start()
@@ -209,23 +240,28 @@ class PassivePeer:
         options = self._options
         self._network = Network(options.discovery_interfaces)
         identity = options.identity
-        advertiser = Advertiser(
-            self._network,
-            port=self.port,
-            name=options.advertise,
-            path=f"/{options.path}",
-            tls=identity is not None,
-            identity=None if identity is None else identity.fingerprint,
-            addresses=None if options.host is None else [options.host],
-            on_problem=self._advertising_failed,
-            clock=self._runtime.clock,
-        )
-        self._advertiser = advertiser
-        advertiser.start()
-        self._runtime.spawn(self._name_learnt(advertiser))
+        addresses = None
+        if options.host is not None:
+            assert self._acceptor is not None
+            addresses = [address for address, _ in self._acceptor.addresses]
+        for served in self._served:
+            advertiser = Advertiser(
+                self._network,
+                port=self.port,
+                name=announced_as(options.advertise, served.path, alone=len(self._served) == 1),
+                path=f"/{served.path}",
+                tls=identity is not None,
+                identity=None if identity is None else identity.fingerprint,
+                addresses=addresses,
+                on_problem=self._advertising_failed,
+                clock=self._runtime.clock,
+            )
+            self._advertisers.append(advertiser)
+            advertiser.start()
+        self._runtime.spawn(self._name_learnt(self._advertisers[0]))
 
     async def _name_learnt(self, advertiser: Advertiser) -> None:
-        if await advertiser.registered() and advertiser is self._advertiser:
+        if await advertiser.registered() and advertiser in self._advertisers:
             self.advertised_name = advertiser.name
             self.problem = None
 
@@ -238,9 +274,9 @@ class PassivePeer:
         if acceptor is None:
             return
         await acceptor.stop()
-        if self._advertiser is not None:
-            await self._advertiser.stop()
-            self._advertiser = None
+        advertisers, self._advertisers = self._advertisers, []
+        if advertisers:
+            await asyncio.gather(*(advertiser.stop() for advertiser in advertisers))
             self.advertised_name = None
         if self._network is not None:
             await self._network.close()
@@ -268,32 +304,16 @@ class PassivePeer:
     # --- who may come in --------------------------------------------------------------------------
 
     async def _decide(self, request: UpgradeRequest, peer: PeerInfo) -> Accept | Refuse:
-        user = None
-        authenticator = self._options.authenticator
-        if authenticator is not None:
-            credentials = request.credentials
-            if credentials is None:
-                return _unauthorized("it showed no user name and password")
-            user, password = credentials
-            try:
-                allowed = await self._runtime.run_in(
-                    self._runtime.callbacks.submit, lambda: authenticator.allows(user, password)
-                )
-            except Exception:
-                _log.exception("the listener's password check raised an error")
-                return Refuse(
-                    status=500,
-                    reason="the listener could not check the password",
-                    stage="auth",
-                    note="the password check raised an error (see the log)",
-                )
-            if not allowed:
-                return _unauthorized(f"wrong user name or password (user {printable(user, 60)})")
-        if request.segments != (*self._options.path.split("/"), "_blipsync"):
+        who = await self._doorkeeper.judge(request, peer)
+        if isinstance(who, Refuse):
+            return who
+        served = None if request.segments is None else self._routes.get(request.segments)
+        if served is None:
+            paths = ", ".join(f"/{one.path}" for one in self._served)
             return Refuse(
                 status=404,
                 reason="no such database",
-                note=f"it asked for {printable(request.path, 100)}, not /{self._options.path}",
+                note=f"it asked for {printable(request.path, 100)}, not {paths}",
             )
         subprotocol = choose_subprotocol(request.subprotocols)
         if subprotocol is None:
@@ -307,23 +327,38 @@ class PassivePeer:
         return Accept(
             subprotocol=subprotocol,
             headers=(("Server", PRODUCT),),
-            events=lambda link: self.accept(link, user),
+            events=lambda link: self.accept(link, who, served),
         )
 
-    def accept(self, link: Link, user: str | None) -> SessionDriver:
-        """Run a session on a link that is open."""
+    def accept(
+        self, link: Link, who: Admitted | None = None, served: Served | None = None
+    ) -> SessionDriver:
+        """Run a session on a link that is open, with the first database unless told."""
+        served = served or self._first
+        store = served.db._store
         self._accepted += 1
         number = self._accepted
         clock = self._runtime.clock
         options = self._options
-        rows = [self._store.collection(name) for name in options.collections]
-        served = [row for row in rows if row is not None]
+        rows = [store.collection(name) for name in served.collections]
+        there = [row for row in rows if row is not None]
+        who = who or Admitted()
+        hooks: Hooks | None = None
+        collection_options: tuple[CollectionOptions, ...] = ()
+        if options.authorize is not None:
+            names = tuple(row.name for row in there)
+            configs = authorized_configs(names, who.user, options.authorize)
+            hooks = Hooks(served.db, configs)
+            collection_options = tuple(protocol_options(config) for config in configs)
         session = Session(
             SessionConfig(
                 active=False,
-                collections=tuple(row.name for row in served),
+                collections=tuple(row.name for row in there),
+                report_documents=bool(self.document_listeners),
                 push=True,
                 pull=not options.read_only,
+                deltas=options.delta_sync,
+                options=collection_options,
                 peer_is_settee=is_settee(link.peer),
                 wall_offset_s=clock.wall_ns() / 1e9 - clock.monotonic(),
             ),
@@ -331,16 +366,17 @@ class PassivePeer:
         )
         driver = SessionDriver(
             self._runtime,
-            self._store,
+            store,
             session,
             link,
-            keys=[row.key for row in served],
+            keys=[row.key for row in there],
             remote=None,
-            on_event=self._happened,
+            hooks=hooks,
+            on_event=lambda event: self._happened(number, event),
             tag=(f"{link.peer.address}:{link.peer.port}", number),
         )
         since = datetime.fromtimestamp(clock.wall_ns() / 1e9, UTC)
-        connection = ListenerConnection(number, link, driver, user, since)
+        connection = ListenerConnection(number, link, driver, who, served, since)
         self.connections = (*self.connections, connection)
         self._runtime.spawn(self._until_gone(connection, driver))
         self._tell()
@@ -356,13 +392,17 @@ class PassivePeer:
         for listener in self.refusal_listeners:
             self._runtime.callback(listener, refusal)
 
-    def _happened(self, event: ActivityChanged | DocumentsReplicated) -> None:
+    def _happened(self, number: int, event: ActivityChanged | DocumentsReplicated) -> None:
         if isinstance(event, ActivityChanged):
             self._tell()
             return
-        for doc_id, _, error in event.documents:
+        for doc_id, _, error, _ in event.documents:
             if error is not None:
                 _log.warning("document %r from a peer was refused: %s", doc_id, error)
+        if self.document_listeners:
+            connection = next((c for c in self.connections if c.number == number), None)
+            for listener in self.document_listeners if connection is not None else ():
+                self._runtime.callback(listener, connection, event)
 
     def _tell(self) -> None:
         connections = self.connections
@@ -376,10 +416,9 @@ class PassivePeer:
             self.status.set(status)
 
 
-def _unauthorized(note: str) -> Refuse:
-    return Refuse(
-        status=401,
-        reason="wrong user name or password",
-        headers=(("WWW-Authenticate", 'Basic charset="UTF-8"'),),
-        note=note,
-    )
+def announced_as(advertise: bool | str, path: str, *, alone: bool) -> bool | str:
+    """Return the name that a database is announced under, if it has company on its port."""
+    if alone or advertise == "private":
+        return advertise
+    name = device_name() if advertise is True else str(advertise)
+    return f"{name} {path}"

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Literal, final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, final
 
 from settee.errors import ConfigError
-from settee.identity import CertificateInfo, describe, parse_pin
-from settee.ids import CollectionName
-from settee.limits import HEARTBEAT_S, RETRY_WAIT_S_MAX
+from settee.identity import CertificateInfo, PinSource, describe, parse_pin
+from settee.ids import CollectionName, is_document_id
+from settee.limits import DOCUMENT_IDS_SUBSCRIBED_MAX, HEARTBEAT_S, RETRY_WAIT_S_MAX
 from settee.net.discovery import PeerFound
+from settee.net.proxy import Proxies
 from settee.net.tls import Trust
 from settee.peer.active import ActivePeer, ReplicatorOptions
 from settee.peer.attach import runtime_of
-from settee.peer.authenticators import Authenticator
+from settee.peer.authenticators import Authenticators
+from settee.peer.config import ReplicatorConfig, ReplicatorType, given_to
+from settee.peer.credentials import Credentials
+from settee.peer.hooks import CollectionConfig, ConflictResolver, ReplicationFilter
+from settee.peer.local import dialer_for
 from settee.peer.runtime import Runtime
 from settee.peer.status import (
     DocumentError,
     ReplicationResult,
     ReplicatorStatus,
 )
-from settee.peer.target import targets_of
+from settee.peer.target import Target, targets_of
+from settee.peer.versions import user_agent
 from settee.sync.events import Activity, DocumentsReplicated
 
 if TYPE_CHECKING:
@@ -30,8 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DocumentError", "ReplicationResult", "Replicator", "ReplicatorStatus", "replicate"]
 
-ReplicatorType = Literal["push_and_pull", "push", "pull"]
-Collections = Sequence["Collection | str"]
+Collections = Sequence["Collection | CollectionConfig | str"]
 
 _RESERVED_HEADERS: Final = frozenset(
     {
@@ -53,69 +59,82 @@ _RESERVED_HEADERS: Final = frozenset(
 
 
 def make_options(
-    db: Database,
-    target: str | PeerFound,
-    *,
-    replicator_type: ReplicatorType = "push_and_pull",
-    continuous: bool = False,
-    collections: Collections | None = None,
-    authenticator: Authenticator | None = None,
-    pinned_server_certificate: bytes | str | None = None,
-    accept_only_self_signed: bool = False,
-    trust_on_first_use: bool = True,
-    trusted_roots: bytes | None = None,
-    headers: Mapping[str, str] | None = None,
-    heartbeat: float = HEARTBEAT_S,
-    max_attempts: int | None = None,
-    max_attempt_wait: float = RETRY_WAIT_S_MAX,
+    db: Database, target: str | PeerFound | Database, config: ReplicatorConfig
 ) -> ReplicatorOptions:
     """Check what a `Replicator` was given; raises ConfigError naming the option."""
-    if replicator_type not in ("push_and_pull", "push", "pull"):
+    if config.replicator_type not in ("push_and_pull", "push", "pull"):
         raise ConfigError(
-            "replicator_type", f"must be push_and_pull, push or pull, not {replicator_type!r}"
+            "replicator_type",
+            f"must be push_and_pull, push or pull, not {config.replicator_type!r}",
         )
-    if heartbeat <= 0:
+    if config.heartbeat <= 0:
         raise ConfigError("heartbeat", "must be a positive number of seconds")
-    if max_attempts is not None and max_attempts < 0:
+    if config.max_attempts is not None and config.max_attempts < 0:
         raise ConfigError("max_attempts", "must not be negative (0: without limit)")
-    if max_attempt_wait <= 0:
+    if config.max_attempt_wait <= 0:
         raise ConfigError("max_attempt_wait", "must be a positive number of seconds")
-    if authenticator is not None and not isinstance(authenticator, Authenticator):
-        raise ConfigError("authenticator", "must be a BasicAuthenticator")
+    credentials = Credentials.of(config.authenticator)
     if isinstance(target, PeerFound) and not target.path:
         raise ConfigError(
             "target", f"{target.name!r} announced no database; give a URL with one: {target.urls}"
         )
     targets = targets_of(target)
-    pins = () if pinned_server_certificate is None else (parse_pin(pinned_server_certificate),)
-    if pins and not all(t.secure for t in targets):
-        raise ConfigError("pinned_server_certificate", "a ws:// address has no certificate")
-    first_use = accept_only_self_signed and not pins and authenticator is not None
-    if first_use:
-        warnings.warn(
-            "accept_only_self_signed sends the password to whoever answers first; pin the "
-            "certificate (pinned_server_certificate=) outside development",
-            stacklevel=4,
-        )
     return ReplicatorOptions(
         targets=targets,
-        replicator_type=replicator_type,
-        continuous=continuous,
-        collections=_names(db, collections),
-        authenticator=authenticator,
-        trust=Trust(pins=pins, self_signed_only=accept_only_self_signed, roots_pem=trusted_roots),
-        trust_on_first_use=first_use and trust_on_first_use,
-        headers=_headers(headers or {}),
-        heartbeat_s=heartbeat,
-        max_attempts=max_attempts,
-        max_attempt_wait_s=max_attempt_wait,
+        replicator_type=config.replicator_type,
+        continuous=config.continuous,
+        collections=_names(db, config.collections),
+        configs=_configs(db, config),
+        delta_sync=config.delta_sync,
+        auto_purge=config.auto_purge,
+        trust=_trust(config, targets),
+        trust_on_first_use=_is_first_use(config, credentials) and config.trust_on_first_use,
+        headers=_headers(config.headers or {}),
+        heartbeat_s=config.heartbeat,
+        max_attempts=config.max_attempts,
+        max_attempt_wait_s=config.max_attempt_wait,
+        credentials=credentials,
+        proxies=Proxies.parse(config.proxy),
+        local_address=config.local_address,
+        accept_parent_domain_cookies=config.accept_parent_domain_cookies,
+        user_agent=user_agent(config.user_agent),
     )
+
+
+def _trust(config: ReplicatorConfig, targets: Sequence[Target]) -> Trust:
+    pins: tuple[bytes, ...] = ()
+    if config.pinned_server_certificate is not None:
+        pins = (parse_pin(config.pinned_server_certificate),)
+        if not all(target.secure for target in targets):
+            warnings.warn(
+                "a ws:// address has no certificate: the pin protects nothing there",
+                stacklevel=4,
+            )
+    return Trust(
+        pins=pins,
+        self_signed_only=config.accept_only_self_signed,
+        roots_pem=config.trusted_roots,
+    )
+
+
+def _is_first_use(config: ReplicatorConfig, credentials: Credentials) -> bool:
+    """Whether a secret is sent to whoever answers first; warns if so."""
+    if not config.accept_only_self_signed or config.pinned_server_certificate is not None:
+        return False
+    if not credentials.are_secret:
+        return False
+    warnings.warn(
+        "accept_only_self_signed sends the password to whoever answers first; pin the "
+        "certificate (pinned_server_certificate=) outside development",
+        stacklevel=4,
+    )
+    return True
 
 
 def _names(db: Database, collections: Collections | None) -> tuple[CollectionName, ...]:
     if collections is None:
         return tuple(row.name for row in db._store.collections())
-    names = tuple(CollectionName.parse(c) if isinstance(c, str) else c._name for c in collections)
+    names = tuple(_name(each) for each in collections)
     if not names:
         raise ConfigError("collections", "names no collection; None means all")
     if len(set(names)) != len(names):
@@ -124,6 +143,50 @@ def _names(db: Database, collections: Collections | None) -> tuple[CollectionNam
         if db._store.collection(name) is None:
             raise ConfigError("collections", f"this database has no collection {name}")
     return names
+
+
+def _name(each: Collection | CollectionConfig | str) -> CollectionName:
+    if isinstance(each, CollectionConfig):
+        each = each.collection
+    return CollectionName.parse(each) if isinstance(each, str) else each._name
+
+
+def _configs(db: Database, config: ReplicatorConfig) -> tuple[CollectionConfig, ...]:
+    """Return what holds for each collection: its own configuration, or the replicator's."""
+    given = [] if config.collections is None else list(config.collections)
+    own = {_name(each): each for each in given if isinstance(each, CollectionConfig)}
+    configs = []
+    for name in _names(db, config.collections):
+        each = own.get(name) or CollectionConfig(
+            collection=name.path,
+            document_ids=config.document_ids,
+            channels=config.channels,
+            push_filter=config.push_filter,
+            pull_filter=config.pull_filter,
+            conflict_resolver=config.conflict_resolver,
+        )
+        _check_filters(each)
+        configs.append(each)
+    return tuple(configs)
+
+
+def _check_filters(config: CollectionConfig) -> None:
+    ids, channels = config.document_ids, config.channels
+    if ids is not None:
+        if isinstance(ids, str) or not all(is_document_id(each) for each in ids):
+            raise ConfigError("document_ids", "must be a sequence of document IDs")
+        if len(ids) > DOCUMENT_IDS_SUBSCRIBED_MAX:
+            raise ConfigError("document_ids", f"more than {DOCUMENT_IDS_SUBSCRIBED_MAX}")
+    if channels is not None and (
+        isinstance(channels, str)
+        or not channels
+        or any(not each or "," in each or not each.isprintable() for each in channels)
+    ):
+        raise ConfigError("channels", "must be names of channels, without commas")
+    for field in ("push_filter", "pull_filter", "conflict_resolver"):
+        value = getattr(config, field)
+        if value is not None and not callable(value):
+            raise ConfigError(field, "must be callable")
 
 
 def _headers(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -141,12 +204,25 @@ class Replicator:
 
     Args:
         db: The database.
-        target: ``wss://host:port/database`` (``ws://`` without TLS), or a peer that `browse` found.
+        target: ``wss://host:port/database`` (``ws://`` without TLS), a peer that `browse` found, or
+            another database of this program, with which it then replicates without a network.
         replicator_type: ``"push_and_pull"``, ``"push"`` or ``"pull"``.
         continuous: Stay connected, replicate changes as they come, and come back after errors that
             may pass. Default: one shot.
-        collections: Collections or their names; None means all of this database.
-        authenticator: Credentials, such as a `BasicAuthenticator`.
+        collections: Collections, their names, or `CollectionConfig` with filters of their own; None
+            means all of this database.
+        document_ids: Only these documents, in both directions.
+        channels: Pull only what is in these channels of a Sync Gateway; other peers refuse them.
+        push_filter: ``push_filter(document, flags) -> bool``: push only what it lets through.
+        pull_filter: The same for what comes, deletions included; false skips the document.
+        conflict_resolver: ``conflict_resolver(conflict)``, sync or async, returns
+            ``conflict.local``, ``conflict.remote``, a merge of them, or None to delete. If it
+            fails, the conflict stays open until the next start. None: the default rule.
+        delta_sync: Let revisions travel as what changed, if the peer does too.
+        auto_purge: Purge documents that a Sync Gateway takes our access away from.
+        authenticator: Credentials: a `BasicAuthenticator`, `SessionAuthenticator`,
+            `BearerAuthenticator` or `ClientCertificateAuthenticator`, or several that are all
+            shown.
         pinned_server_certificate: Trust just this certificate: PEM, DER, or its SHA-256 fingerprint
             in hex. Checked before any credential is sent.
         accept_only_self_signed: Trust any self-signed certificate. For development: it does not
@@ -158,6 +234,11 @@ class Replicator:
         heartbeat: Seconds of silence after which the peer is pinged (60).
         max_attempts: Attempts to connect in a row; None: 10 for one shot, unlimited for continuous.
         max_attempt_wait: Longest pause between two attempts, in seconds (300).
+        proxy: An HTTP proxy to go through, ``http://user:password@host:port``, or ``"env"`` for the
+            one that the environment names (``https_proxy``, ``no_proxy`` …). Default: none.
+        local_address: Own address, or name of the network interface, to connect from.
+        accept_parent_domain_cookies: Keep cookies that a peer sets for the domain above its own.
+        user_agent: What this program calls itself, such as ``MyApp/1.0``; sent after settee's name.
 
     Raises:
         ConfigError: An option has a value that cannot work.
@@ -166,13 +247,20 @@ class Replicator:
     def __init__(
         self,
         db: Database,
-        target: str | PeerFound,
+        target: str | PeerFound | Database,
         *,
         replicator_type: ReplicatorType = "push_and_pull",
         continuous: bool = False,
         collections: Collections | None = None,
-        authenticator: Authenticator | None = None,
-        pinned_server_certificate: bytes | str | None = None,
+        document_ids: Sequence[str] | None = None,
+        channels: Sequence[str] | None = None,
+        push_filter: ReplicationFilter | None = None,
+        pull_filter: ReplicationFilter | None = None,
+        conflict_resolver: ConflictResolver | None = None,
+        delta_sync: bool = True,
+        auto_purge: bool = True,
+        authenticator: Authenticators | None = None,
+        pinned_server_certificate: PinSource | None = None,
         accept_only_self_signed: bool = False,
         trust_on_first_use: bool = True,
         trusted_roots: bytes | None = None,
@@ -180,26 +268,17 @@ class Replicator:
         heartbeat: float = HEARTBEAT_S,
         max_attempts: int | None = None,
         max_attempt_wait: float = RETRY_WAIT_S_MAX,
+        proxy: str | None = None,
+        local_address: str | None = None,
+        accept_parent_domain_cookies: bool = False,
+        user_agent: str | None = None,
     ) -> None:
-        options = make_options(
-            db,
-            target,
-            replicator_type=replicator_type,
-            continuous=continuous,
-            collections=collections,
-            authenticator=authenticator,
-            pinned_server_certificate=pinned_server_certificate,
-            accept_only_self_signed=accept_only_self_signed,
-            trust_on_first_use=trust_on_first_use,
-            trusted_roots=trusted_roots,
-            headers=headers,
-            heartbeat=heartbeat,
-            max_attempts=max_attempts,
-            max_attempt_wait=max_attempt_wait,
-        )
+        config = given_to(ReplicatorConfig, locals())
+        options = make_options(db, target, config)
         self._db: Final = db
+        self._config: Final = replace(config, collections=tuple(map(str, options.collections)))
         self._runtime: Final[Runtime] = runtime_of(db)
-        self._peer: Final = ActivePeer(db, options, self._runtime)
+        self._peer: Final = ActivePeer(db, options, self._runtime, dialer=dialer_for(db, target))
         self._unregister: Callable[[], None] | None = None
 
     def __enter__(self) -> Replicator:
@@ -241,6 +320,20 @@ class Replicator:
             self._unregister()
             self._unregister = None
 
+    def suspend(self) -> None:
+        """Go offline, saving the checkpoint, until `resume`; does nothing while stopped."""
+        if self.status.activity is not Activity.STOPPED:
+            self._runtime.wait(self._peer.suspend())
+
+    def resume(self) -> None:
+        """Come back from `suspend`, or end the pause between two attempts: connect at once."""
+        self._runtime.call(self._peer.resume)
+
+    @property
+    def config(self) -> ReplicatorConfig:
+        """The options that it was made with; `collections` are the names of those it replicates."""
+        return self._config
+
     @property
     def status(self) -> ReplicatorStatus:
         """What it is doing, how much it has done, and what went wrong."""
@@ -280,6 +373,23 @@ class Replicator:
         wanted = Activity(activity)
         in_time = self._peer.status.wait(lambda status: reached(status, wanted), timeout)
         return judged(self.status, wanted, in_time)
+
+    def pending(self, collection: Collection | str = "_default") -> set[str]:
+        """Return the IDs of documents that are still to be pushed to this peer.
+
+        Told from the checkpoint of the last session, without a connection; deletions count, and the
+        push filter is asked. Raises ConfigError if the collection isn't replicated, or not pushed.
+        """
+        if self._config.replicator_type == "pull":
+            raise ConfigError("replicator_type", "nothing is pushed by a replicator that pulls")
+        name = _name(collection)
+        if str(name) not in (self._config.collections or ()):
+            raise ConfigError("collection", f"{name} is not replicated here")
+        return self._peer.pending(name)
+
+    def is_pending(self, id: str, collection: Collection | str = "_default") -> bool:
+        """Tell whether a document is still to be pushed to this peer; as `pending`."""
+        return id in self.pending(collection)
 
     @property
     def server_certificate(self) -> CertificateInfo | None:
@@ -323,7 +433,9 @@ def result_of(peer: ActivePeer, elapsed_s: float) -> ReplicationResult:
     )
 
 
-def replicate(db: Database, target: str | PeerFound, **options: object) -> ReplicationResult:
+def replicate(
+    db: Database, target: str | PeerFound | Database, **options: object
+) -> ReplicationResult:
     """Replicate once and return what was done: `Database.replicate`.
 
     Takes the options of `Replicator` but `continuous`. Raises SyncError (and its kin) if the

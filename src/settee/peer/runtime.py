@@ -13,8 +13,9 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from settee.clock import Clock, Workers
+from settee.clock import Clock, Worker, Workers
 from settee.errors import ClosedError, SetteeError
+from settee.limits import LOGIN_CHECKS_AT_ONCE_MAX
 from settee.logs import room_log
 from settee.net.wire import ReadBuffer
 
@@ -45,17 +46,21 @@ class Runtime:
     ) -> None:
         self.clock = clock
         self.workers = workers
-        self.reader = workers.serial("settee-reader")
-        self.blobs = workers.serial("settee-blobs")
-        self.callbacks = workers.serial("settee-peer-callbacks")
-        self.reads = ReadBuffer()
+        self.reader: Worker = workers.serial("settee-reader")
+        self.blobs: Worker = workers.serial("settee-blobs")
+        self.callbacks: Worker = workers.serial("settee-peer-callbacks")
+        self.hooks: Worker = workers.serial("settee-hooks")
+        self.logins: tuple[Worker, ...] = tuple(
+            workers.serial(f"settee-login-{n}") for n in range(1, LOGIN_CHECKS_AT_ONCE_MAX + 1)
+        )
+        self.reads: ReadBuffer = ReadBuffer()
         """What all links of this loop read into."""
         self._thread: threading.Thread | None = None
         self._closed = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._stopped = threading.Event()
         if loop is not None:
-            self.loop = loop
+            self.loop: asyncio.AbstractEventLoop = loop
         else:
             self.loop = new_event_loop()
             self._thread = threading.Thread(target=self._run, name="settee-loop", daemon=True)
@@ -105,7 +110,7 @@ class Runtime:
 
     def wait(self, work: Coroutine[Any, Any, T], timeout_s: float | None = None) -> T:
         """Run a coroutine on the loop and wait for it, in a blocking caller's thread."""
-        if self.is_current() or self.callbacks.is_current():
+        if self.is_current() or self.callbacks.is_current() or self.hooks.is_current():
             work.close()
             raise ClosedError(
                 "this would wait for itself: don't call it in a callback; start a thread or use "
@@ -140,10 +145,14 @@ class Runtime:
         future: concurrent.futures.Future[T] = concurrent.futures.Future()
 
         def job() -> None:
+            if not future.set_running_or_notify_cancel():
+                return  # Nobody waits for it any more.
             try:
-                future.set_result(function())
+                result = function()
             except BaseException as exc:
                 future.set_exception(exc)
+            else:
+                future.set_result(result)
 
         worker_submit(job)
         return await asyncio.wrap_future(future)
@@ -172,7 +181,7 @@ class Runtime:
             if not self.is_current():
                 self._stopped.wait()
                 self._thread.join()
-        for worker in (self.reader, self.blobs, self.callbacks):
+        for worker in (self.reader, self.blobs, self.hooks, *self.logins, self.callbacks):
             worker.close()
 
 

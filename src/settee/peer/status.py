@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
+from settee.db.replication import DocumentError, ReplicationResult
 from settee.errors import SetteeError
-from settee.ids import CollectionName
 from settee.sync.events import Activity, Progress
 
 __all__ = ["DocumentError", "ReplicationResult", "ReplicatorStatus", "Watched"]
@@ -27,32 +27,6 @@ class ReplicatorStatus:
     """Totals since `start`."""
     error: SetteeError | None = None
     """Why it stopped or is offline; None if all is well."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DocumentError:
-    """A document that could not be replicated."""
-
-    collection: CollectionName
-    doc_id: str
-    pushed: bool
-    """True if it failed on the way out, false on the way in."""
-    error: SetteeError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplicationResult:
-    """What a one-shot replication did."""
-
-    pushed: int
-    """Documents sent that the peer did not have."""
-    pulled: int
-    """Documents received that were not here."""
-    bytes_pushed: int
-    bytes_pulled: int
-    errors: tuple[DocumentError, ...]
-    """Documents that one side refused; the first 1,000."""
-    elapsed_s: float
 
 
 class Watched(Generic[T]):

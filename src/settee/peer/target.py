@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
+from settee.db.database import Database
 from settee.errors import ConfigError
 from settee.net.discovery import PeerFound
 
@@ -25,12 +26,16 @@ class Target:
     port: int
     path: str
     """Of the database, without a slash at either end; percent-decoded."""
+    name: str | None = None
+    """What it is called instead of a URL; for what is not dialled."""
 
     @property
     def url(self) -> str:
-        """The target as a URL."""
+        """The target as a URL, or its name."""
+        if self.name is not None:
+            return self.name
         scheme = "wss" if self.secure else "ws"
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = f"[{self.host.replace('%', '%25')}]" if ":" in self.host else self.host
         default = 443 if self.secure else 80
         port = "" if self.port == default else f":{self.port}"
         return f"{scheme}://{host}{port}/{self._quoted}"
@@ -64,16 +69,28 @@ class Target:
         if parts.query or parts.fragment:
             raise ConfigError("target", "must not have a query or a fragment")
         secure = parts.scheme == "wss"
-        return cls(secure, parts.hostname, port or (443 if secure else 80), path)
+        host = parts.hostname
+        if ":" in host:
+            # The scope of a link-local address stands behind an escaped percent sign (RFC 6874).
+            host = host.replace("%25", "%", 1)
+        return cls(secure, host, port or (443 if secure else 80), path)
+
+    @classmethod
+    def local(cls, other: Database) -> Target:
+        """Return the target that is another database of this program."""
+        known_by = other._store.public_uuid.hex()
+        return cls(False, "local", 1, other.name, f"local:{known_by}/{other.name}")
 
 
-def targets_of(target: str | PeerFound) -> tuple[Target, ...]:
+def targets_of(target: str | PeerFound | Database) -> tuple[Target, ...]:
     """Return the addresses to try, best first."""
     if isinstance(target, PeerFound):
         urls = target.urls
         if not urls:
             raise ConfigError("target", f"the peer {target.name!r} announced no address")
         return tuple(Target.parse(url) for url in urls)
+    if isinstance(target, Database):
+        return (Target.local(target),)
     if not isinstance(target, str):
         raise ConfigError("target", f"must be a URL or a found peer, not {type(target).__name__}")
     return (Target.parse(target),)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
+from settee.errors import ConfigError
 from settee.net.link import PeerInfo
 
-__all__ = ["PRODUCT", "SUBPROTOCOLS", "USER_AGENT", "choose_subprotocol", "is_settee"]
+__all__ = ["PRODUCT", "SUBPROTOCOLS", "USER_AGENT", "choose_subprotocol", "is_settee", "user_agent"]
 
 
 def _version() -> str:
@@ -20,8 +21,11 @@ def _version() -> str:
 PRODUCT: Final = f"settee/{_version()}"
 USER_AGENT: Final = PRODUCT
 
-SUBPROTOCOLS: Final = ("BLIP_3+CBMobile_3",)
-"""Offered and accepted, best first (wire protocol 1.3)."""
+_PROGRAM_CHARACTERS_MAX: Final = 100
+
+SUBPROTOCOLS: Final = ("BLIP_3+CBMobile_3", "BLIP_3+CBMobile_2")
+"""Offered and accepted, best first (wire protocol 1.3). Level 2 is Couchbase Lite 2.x: what differs
+is read either way."""
 
 
 def choose_subprotocol(offered: tuple[str, ...]) -> str | None:
@@ -36,3 +40,20 @@ def is_settee(peer: PeerInfo) -> bool:
     A peer that lies about it harms only what it could write anyway.
     """
     return peer.user_agent.startswith("settee/")
+
+
+def user_agent(program: str | None) -> str:
+    """Return the User-Agent header: settee's own name, then that of the program that uses it.
+
+    Ours comes first, since settee peers know each other by it. Raises ConfigError.
+    """
+    if program is None:
+        return USER_AGENT
+    fits = 0 < len(program.strip()) <= _PROGRAM_CHARACTERS_MAX
+    if not fits or any(not 32 <= ord(c) < 127 for c in program):
+        raise ConfigError(
+            "user_agent",
+            f"must be 1 to {_PROGRAM_CHARACTERS_MAX} characters of printable ASCII, such as "
+            "MyApp/1.0",
+        )
+    return f"{USER_AGENT} {program.strip()}"

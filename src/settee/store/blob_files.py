@@ -37,7 +37,7 @@ class BlobWriter:
         self._path = path
         self._hash = hashlib.sha1(usedforsecurity=False)
         self._finished = False
-        self.length = 0
+        self.length: int = 0
         """Bytes written so far."""
         try:
             self._file = path.open("xb", buffering=0)

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import shutil
 import threading
@@ -44,7 +45,7 @@ from settee.store.writer import Writer
 
 __all__ = ["BlobReader", "BlobStore", "BlobWriter", "StagedBlob"]
 
-log = room_log("store")
+log: logging.Logger = room_log("store")
 
 _SYNC_WORKERS: Final = 4
 """Files synced side by side. More gained nothing on the disk of ADR 0003."""
@@ -182,8 +183,20 @@ class BlobStore:
 
         Inside a write transaction, so that no process commits a reference meanwhile.
         """
+        return [digest for digest, _ in self.remove_unneeded(writer)]
+
+    def remove_unneeded(
+        self, writer: Writer, unused_since_ns: int | None = None
+    ) -> list[tuple[str, int]]:
+        """Do what `collect` does; return (digest, bytes) of each blob removed.
+
+        `unused_since_ns`: the wall clock's nanoseconds at which no other process had the database
+        open. What none has renewed since then none can lease, however young it is.
+        """
         referenced = {row[0] for row in writer.rows("SELECT DISTINCT digest FROM blob_refs")}
         young_ns = writer.wall_ns() - int(BLOB_LEASE_S * 1e9)
+        if unused_since_ns is not None:
+            young_ns = max(young_ns, unused_since_ns)
         removed = []
         try:
             for name in sorted(os.listdir(self.directory)):
@@ -192,8 +205,9 @@ class BlobStore:
                     continue
                 with self._mutex:
                     leased = digest in self._leases
-                if not leased and self._remove_if_old(self.directory / name, young_ns):
-                    removed.append(digest)
+                length = None if leased else self._remove_if_old(self.directory / name, young_ns)
+                if length is not None:
+                    removed.append((digest, length))
         except FileNotFoundError:  # No blob was ever stored.
             return []
         except OSError as exc:
@@ -278,8 +292,8 @@ class BlobStore:
             return True
         return True
 
-    def _remove_if_old(self, path: Path, young_ns: int) -> bool:
-        """Remove a blob unless it is young; tell whether it is gone.
+    def _remove_if_old(self, path: Path, young_ns: int) -> int | None:
+        """Remove a blob unless it is young; return how many bytes it had, None if it stays.
 
         Another process may renew it meanwhile, relying on it. So it is taken out of the way first:
         who renews before that is seen here, who renews after that sees that it is gone.
@@ -287,15 +301,16 @@ class BlobStore:
         aside = path.with_suffix(_ASIDE)
         try:
             if path.stat().st_mtime_ns > young_ns:
-                return False
+                return None
             path.replace(aside)
-            if aside.stat().st_mtime_ns > young_ns:
+            found = aside.stat()
+            if found.st_mtime_ns > young_ns:
                 aside.replace(path)
-                return False
+                return None
             aside.unlink()
         except FileNotFoundError:  # Another process collects, or put it back at its open.
-            return False
-        return True
+            return None
+        return found.st_size
 
     def _put_back_asides(self) -> None:
         """Undo what a `collect` was doing when its process died; a later one decides anew."""

@@ -70,7 +70,7 @@ def drop_collection(writer: Writer, name: CollectionName) -> bool:
     if key is None:
         return False
     schema.drop_documents_table(writer, key)
-    for table in ("marks", "leaves", "blob_refs"):
+    for table in ("marks", "bases", "blob_refs"):
         writer.run(f"DELETE FROM {table} WHERE collection = ?", (key,))
     writer.run("UPDATE collections SET dropped = 1, live_count = 0 WHERE key = ?", (key,))
     writer.forget_collection(key)

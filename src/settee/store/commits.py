@@ -4,13 +4,14 @@ Room: store.
 Touches: the writer worker, futures.
 Never touches: sockets, SQL, documents' meaning.
 
-The worker takes whatever jobs have gathered since its last commit, runs each under a savepoint,
-commits once, completes their futures, then tells the commit listeners. A lone job is durable at
-once; a flood shares its fsyncs.
+The worker takes whatever jobs have gathered since its last commit, runs each so that it fails
+alone, commits once, completes their futures, then tells the commit listeners. A lone job is durable
+at once; a flood shares its fsyncs.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -26,7 +27,7 @@ from settee.store.writer import Commit, Writer
 
 __all__ = ["CommitFuture", "GroupCommit", "Job"]
 
-log = room_log("store")
+log: logging.Logger = room_log("store")
 
 T = TypeVar("T")
 Job: TypeAlias = Callable[[Writer], T]
@@ -81,6 +82,7 @@ class GroupCommit:
         turnstile: Turnstile,
         inline: bool,
         notify: Callable[[Commit], None],
+        notify_foreign: Callable[[], None],
     ) -> None:
         self._store = store
         self._writer = writer
@@ -88,6 +90,7 @@ class GroupCommit:
         self._turnstile = turnstile
         self._inline = inline
         self._notify = notify
+        self._notify_foreign = notify_foreign
         self._mutex = threading.Lock()
         self._jobs: deque[tuple[Job[Any], CommitFuture[Any]]] = deque()
         self._scheduled = False
@@ -198,10 +201,14 @@ class GroupCommit:
             if not future.set_running_or_notify_cancel():
                 continue
             try:
-                outcomes.append((future, writer.attempt(job), None))
+                # The first needs no savepoint: undoing it is undoing all.
+                result = writer.attempt(job) if succeeded else job(writer)
+                outcomes.append((future, result, None))
                 succeeded += 1
             except BaseException as exc:
                 outcomes.append((future, None, exc))
+                if not succeeded:  # The jobs behind it are the next group.
+                    break
                 if not writer.in_transaction:  # SQLite undid the others' work too.
                     writer.rollback()
                     return _all_failed(outcomes, exc)
@@ -227,15 +234,19 @@ class GroupCommit:
         self._polling = False
         if not self._take_turn():
             return
+        foreign = False
         try:
             found = self._read_data_version()
-            if found != self._data_version:
+            foreign = found != self._data_version
+            if foreign:
                 self._told.extend(self._writer.look_for_external())
                 self._data_version = found
         except SetteeError as exc:
             log.warning("could not look for another process's commit: %s", exc)
         finally:
             self._turnstile.release()
+        if foreign:
+            self._notify_foreign()
         self._tell()
 
     def _read_data_version(self) -> int:

@@ -160,8 +160,8 @@ class Reader:
     __slots__ = ("_execute", "connection", "path")
 
     def __init__(self, connection: apsw.Connection, path: Path) -> None:
-        self.connection = connection
-        self.path = path
+        self.connection: apsw.Connection = connection
+        self.path: Path = path
         self._execute = connection.execute
 
     def rows(self, sql: str, bindings: Sequence[Any] = ()) -> list[Row]:

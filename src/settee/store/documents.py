@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
 from functools import lru_cache, partial
+from itertools import repeat
+from operator import itemgetter
 from typing import Any, Final, NamedTuple, cast
 
 import orjson
@@ -24,7 +26,8 @@ from settee.errors import (
     CorruptDatabaseError,
     NotFoundError,
 )
-from settee.limits import PAGE_ROWS
+from settee.limits import HISTORY_NAMES_MAX, PAGE_ROWS
+from settee.store import bases
 from settee.store.connection import Reader, Row
 from settee.store.schema import documents_table
 from settee.store.writer import Writer
@@ -40,6 +43,7 @@ __all__ = [
     "get_many",
     "ids",
     "iterate",
+    "iterate_rows",
     "next_expiry",
     "purge",
     "save",
@@ -83,6 +87,10 @@ class Saved(NamedTuple):
 
 _COLUMNS: Final = "id, seq, tid, flags, vector, CAST(body AS BLOB), expires"
 _document: Final = cast("Any", partial(tuple.__new__, StoredDocument))
+_save_of: Final = cast("Any", partial(tuple.__new__, Saved))
+_DELETED: Final = itemgetter(2)
+_BLOBS: Final = itemgetter(3)
+_EXPECTED: Final = itemgetter(4)
 
 
 @lru_cache(maxsize=512)
@@ -114,8 +122,13 @@ def iterate(
     `after_id`: the last ID of the page before, "" for the first page. A page shorter than `limit`
     is the last.
     """
+    return list(map(_document, iterate_rows(reader, key, after_id, limit)))
+
+
+def iterate_rows(reader: Reader, key: int, after_id: str, limit: int) -> list[Row]:
+    """Return the page of `iterate` as plain rows, of the fields of `StoredDocument`."""
     sql = _select(key, f"id > ? AND flags & {DELETED} = 0 ORDER BY id LIMIT ?")
-    return list(map(_document, reader.rows(sql, (after_id, limit))))
+    return reader.rows(sql, (after_id, limit))
 
 
 def ids(reader: Reader, key: int, after_id: str = "", limit: int = PAGE_ROWS) -> list[str]:
@@ -157,6 +170,22 @@ def upsert_sql(key: int, rows: int) -> str:
 
 
 @lru_cache(maxsize=512)
+def _insert_sql(key: int, rows: int) -> str:
+    """Return the statement that writes new documents.
+
+    Columns bound per row: doc, which is also its first sequence, id, flags, tid, vector, body.
+    """
+    values = ", ".join(
+        f"(?{n + 1},?{n + 2},?{n + 1},?{n + 3},?{n + 4},'','',?{n + 5},?{n + 6})"
+        for n in range(0, 6 * rows, 6)
+    )
+    return (
+        f"INSERT INTO {documents_table(key)}"
+        f"(doc, id, seq, flags, tid, history, aka, vector, body) VALUES {values}"
+    )
+
+
+@lru_cache(maxsize=512)
 def _blob_refs_sql(_key: int, rows: int) -> str:
     values = ", ".join(["(?,?,?)"] * rows)
     return f"INSERT OR IGNORE INTO blob_refs(digest, collection, doc) VALUES {values}"
@@ -165,8 +194,8 @@ def _blob_refs_sql(_key: int, rows: int) -> str:
 @lru_cache(maxsize=512)
 def _current_sql(key: int) -> str:
     return (
-        f"SELECT doc, id, seq, flags, tid, history, aka, vector FROM {documents_table(key)} "
-        "WHERE id IN (SELECT value FROM json_each(?))"
+        "SELECT d.doc, d.id, d.seq, d.flags, d.tid, d.history, d.aka, d.vector "
+        f"FROM json_each(?) j CROSS JOIN {documents_table(key)} d ON d.id = j.value"
     )
 
 
@@ -220,6 +249,34 @@ def _saved(known: Row, version: Version, deleted: bool) -> State:
         raise damaged(known, exc) from exc
 
 
+def _names_of_own(
+    known: Row, time: int, source_name: str, author: str
+) -> tuple[str, str, str] | None:
+    """Return tree name, history and vector of a save over a revision that is all our own.
+
+    What `conflict.saved` says, without its objects; None where another author's version is in
+    sight, or a name that isn't as we write it.
+    """
+    tid, history, aka, vector = known[4:8]
+    if aka or type(tid) is not str or type(vector) is not str or not vector.endswith(source_name):
+        return None
+    time_hex = vector[: -len(source_name)]
+    height, _, digest = tid.partition("-")
+    if digest != f"ff{time_hex:0>16}{author}" or not height.isdecimal():
+        return None
+    if not int(digest[2:18], 16) < time:
+        return None
+    ancestors = tid
+    if history:
+        count = history.count(",") + 1
+        if history.count(author) != count:
+            return None
+        if count >= HISTORY_NAMES_MAX:
+            history = history.rpartition(",")[0]
+        ancestors = f"{tid},{history}"
+    return f"{int(height) + 1}-ff{time:016x}{author}", ancestors, f"{time:x}{source_name}"
+
+
 def row_of(
     doc: int, doc_id: str, seq: int, state: State, body: str, blobs: bool
 ) -> tuple[int, str, int, int, str, str, str, str, str]:
@@ -257,12 +314,17 @@ def save(writer: Writer, key: int, edits: Sequence[Edit]) -> list[Saved]:
     Raises ConflictError before anything is written if an edit's `expect_tid` is not what is there.
     The same document may occur more than once; the edits are taken in order.
     """
+    doc_ids = [edit[0] for edit in edits]
+    distinct = set(doc_ids)
     seq = writer.last_seq(key)
-    current = current_rows(writer, key, {edit.doc_id for edit in edits})
+    current = current_rows(writer, key, distinct)
+    if not current and len(distinct) == len(doc_ids):
+        return _save_new(writer, key, seq, doc_ids, edits)
     _check_expectations(edits, current)
     stored = frozenset(current)
     source = writer.source
-    source_name, prefix = f"@{source}", "1-ff%016x" + source_hex(source)
+    source_name, author = f"@{source}", source_hex(source)
+    prefix = "1-ff%016x" + author
     written: dict[str, tuple[Any, ...]] = {}
     saved: list[Saved] = []
     replaced: list[int] = []
@@ -281,21 +343,56 @@ def save(writer: Writer, key: int, edits: Sequence[Edit]) -> list[Saved]:
             live_change += not deleted
             doc = seq
         else:
-            state = _saved(known, Version(time, source), deleted)
-            doc, tid = known[0], state.tid
-            row = row_of(doc, doc_id, seq, state, body.decode(), bool(blobs))
-            live_change += (known[3] & DELETED) - (row[3] & DELETED)
+            doc = known[0]
+            flags = (DELETED if deleted else 0) | (HAS_BLOBS if blobs else 0)
+            names = _names_of_own(known, time, source_name, author)
+            if names is None:
+                state = _saved(known, Version(time, source), deleted)
+                names = state.tid, ",".join(state.history), format_vector(state.vector)
+            tid, history, vector = names
+            row = (doc, doc_id, seq, flags, tid, history, "", vector, body.decode())
+            live_change += (known[3] & DELETED) - (flags & DELETED)
             if known[3] & HAS_BLOBS:
                 replaced.append(doc)
             written.pop(doc_id, None)
         if blobs or known is not None:
             refs[doc_id] = (doc, blobs)
         written[doc_id] = current[doc_id] = row
-        saved.append(Saved(doc_id, seq, tid))
+        saved.append(_save_of((doc_id, seq, tid)))
     write_documents(writer, key, list(written.values()), stored)
     write_blob_refs(writer, key, replaced, [(d, key, doc) for doc, ds in refs.values() for d in ds])
-    writer.advance(key, seq, live_change, [edit.doc_id for edit in edits])
+    writer.advance(key, seq, live_change, doc_ids)
     return saved
+
+
+def _save_new(
+    writer: Writer, key: int, last_seq: int, doc_ids: list[str], edits: Sequence[Edit]
+) -> list[Saved]:
+    """Save documents that were never stored, each once: `save` for most of an import."""
+    if any(map(_EXPECTED, edits)):
+        _check_expectations(edits, {})
+    times = writer.take_times(len(edits))
+    author, source_name = source_hex(writer.source), f"@{writer.source}"
+    tids = [f"1-ff{time:016x}{author}" for time in times]
+    vectors = [f"{time:x}{source_name}" for time in times]
+    texts = [edit[1].decode() for edit in edits]
+    seqs = range(last_seq + 1, last_seq + 1 + len(edits))
+    flags: Iterable[int] = repeat(0)
+    live_count = len(edits)
+    named = any(map(_BLOBS, edits))
+    if named or any(map(_DELETED, edits)):
+        flags = [
+            (DELETED if deleted else 0) | (HAS_BLOBS if blobs else 0)
+            for _, _, deleted, blobs, _ in edits
+        ]
+        live_count -= sum(1 for edit in edits if edit.deleted)
+    rows = list(zip(seqs, doc_ids, flags, tids, vectors, texts, strict=False))
+    writer.write_rows(_insert_sql, key, rows)
+    if named:
+        pairs = zip(seqs, edits, strict=True)
+        write_blob_refs(writer, key, (), [(d, key, doc) for doc, edit in pairs for d in edit.blobs])
+    writer.advance(key, seqs.stop - 1, live_count, doc_ids)
+    return list(map(_save_of, zip(doc_ids, seqs, tids, strict=True)))
 
 
 def write_documents(
@@ -307,8 +404,11 @@ def write_documents(
     """
     # A stored document's real key would collide with itself, and SQLite does not promise that the
     # collision of IDs is seen first. Its new sequence is free: no document was first stored at it.
-    placed = [row if row[1] not in stored else (row[2], *row[1:]) for row in rows]
-    writer.write_rows(upsert_sql, key, placed)
+    if writer.keeps_bases:
+        bases.keep(writer, key, [row[1] for row in rows if row[1] in stored])
+    if stored:
+        rows = [row if row[1] not in stored else (row[2], *row[1:]) for row in rows]
+    writer.write_rows(upsert_sql, key, rows)
 
 
 def _check_expectations(edits: Sequence[Edit], current: dict[str, Row]) -> None:
@@ -352,7 +452,7 @@ def purge(writer: Writer, key: int, doc_ids: Iterable[str]) -> int:
     docs = orjson.dumps([row[0] for row in current.values()]).decode()
     within = "IN (SELECT value FROM json_each(?))"
     writer.run(f"DELETE FROM {documents_table(key)} WHERE doc {within}", (docs,))
-    writer.run(f"DELETE FROM leaves WHERE collection = ? AND doc {within}", (key, docs))
+    bases.forget(writer, key, docs)
     writer.run(f"DELETE FROM blob_refs WHERE collection = ? AND doc {within}", (key, docs))
     writer.run(
         f"DELETE FROM marks WHERE collection = ? AND doc {within} "

@@ -20,7 +20,16 @@ from settee.store.documents import as_json
 from settee.store.schema import documents_table
 from settee.store.writer import Writer
 
-__all__ = ["forget", "forget_remote", "mark_sql", "record", "remote_id", "remotes"]
+__all__ = [
+    "forget",
+    "forget_remote",
+    "last_met_at",
+    "met_at",
+    "mark_sql",
+    "record",
+    "remote_id",
+    "remotes",
+]
 
 
 @lru_cache(maxsize=512)
@@ -39,6 +48,18 @@ def remote_id(writer: Writer, key_text: str) -> int:
     )
     assert row is not None
     return int(row[0])
+
+
+def met_at(writer: Writer, url: str, key_text: str) -> None:
+    """Note which remote answered at a URL."""
+    name = f"remote:{url}"
+    writer.run("INSERT OR REPLACE INTO meta(name, value) VALUES (?, ?)", (name, key_text))
+
+
+def last_met_at(reader: Reader, url: str) -> str | None:
+    """Return the key of the remote that answered at a URL last, None if none ever did."""
+    row = reader.row("SELECT value FROM meta WHERE name = ?", (f"remote:{url}",))
+    return None if row is None else str(row[0])
 
 
 def remotes(reader: Reader) -> list[tuple[int, str, int]]:

@@ -38,6 +38,10 @@ def look_at(directory: Path) -> bool:
     except NotADirectoryError as exc:
         raise NotADatabaseError(f"{directory} is a file, not a settee database") from exc
     except OSError as exc:
+        if path.is_dir():
+            raise NotADatabaseError(
+                f"{path} is a directory; settee leaves it alone. Choose another place"
+            ) from exc
         raise translated_os(exc, path) from exc
     if header and header != _HEADER:
         raise NotADatabaseError(f"{path} is not a settee database, or its first page is destroyed")

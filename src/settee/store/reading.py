@@ -56,11 +56,12 @@ class ReaderPool:
 class ReadLease:
     """Lends a `Reader` for a ``with`` block."""
 
-    __slots__ = ("_pool", "_reader", "_store")
+    __slots__ = ("_pool", "_reader", "_single", "_store")
 
-    def __init__(self, store: object, pool: ReaderPool) -> None:
+    def __init__(self, store: object, pool: ReaderPool, single: bool = False) -> None:
         self._store = store
         self._pool = pool
+        self._single = single
         self._reader: Reader | None = None
 
     def __enter__(self) -> Reader:
@@ -68,7 +69,8 @@ class ReadLease:
         if transaction is not None:
             return transaction.writer
         reader = self._reader = self._pool.take()
-        reader.run("BEGIN")
+        if not self._single:
+            reader.run("BEGIN")
         return reader
 
     def __exit__(
@@ -81,7 +83,7 @@ class ReadLease:
         if reader is None:
             return
         try:
-            if reader.in_transaction:
+            if not self._single and reader.in_transaction:
                 reader.run("ROLLBACK")
         except BaseException:
             reader.close()

@@ -27,10 +27,12 @@ from settee.doc.records import (
     Outcome,
     RevisionIn,
     RevisionOut,
+    Settlement,
 )
 from settee.doc.version import RTE, Vector, Version, parse_vector
 from settee.errors import InvalidDocumentError
-from settee.limits import CLOCK_AHEAD_S_MAX
+from settee.limits import CLOCK_AHEAD_S_MAX, DELTA_BODY_BYTES_MIN
+from settee.store import bases
 from settee.store.connection import Reader, Row
 from settee.store.documents import (
     as_json,
@@ -45,7 +47,7 @@ from settee.store.marks import mark_sql
 from settee.store.schema import documents_table
 from settee.store.writer import Writer
 
-__all__ = ["apply", "held", "read"]
+__all__ = ["apply", "held", "read", "settle"]
 
 _RTE_END: Final = "@" + RTE
 _held: Final = cast("Any", partial(tuple.__new__, Held))
@@ -89,13 +91,47 @@ def _read_sql(key: int) -> str:
     )
 
 
-def read(reader: Reader, key: int, doc_ids: Sequence[str]) -> list[RevisionOut | None]:
-    """Return current revisions with all that sending them needs, in the order asked."""
+def read(
+    reader: Reader,
+    key: int,
+    doc_ids: Sequence[str],
+    bases_wanted: Sequence[Sequence[str]] = (),
+) -> list[RevisionOut | None]:
+    """Return current revisions with all that sending them needs, in the order asked.
+
+    `bases_wanted`: for each document, revisions that the receiver has, best first; the first whose
+    body is held comes along, if the body itself is worth a delta.
+    """
     found = {
         row[0]: RevisionOut(row[0], row[1], row[2], row[3], bool(row[4] & DELETED), row[5], row[6])
         for row in reader.rows(_read_sql(key), (as_json(doc_ids),))
     }
-    return [found.get(doc_id) for doc_id in doc_ids]
+    result = [found.get(doc_id) for doc_id in doc_ids]
+    if any(bases_wanted):
+        _add_bases(reader, key, result, bases_wanted)
+    return result
+
+
+def _add_bases(
+    reader: Reader,
+    key: int,
+    result: list[RevisionOut | None],
+    bases_wanted: Sequence[Sequence[str]],
+) -> None:
+    wanted = [
+        (i, revision.doc_id, names)
+        for i, (revision, names) in enumerate(zip(result, bases_wanted, strict=True))
+        if revision is not None
+        and names
+        and not revision.deleted
+        and len(revision.body) >= DELTA_BODY_BYTES_MIN
+    ]
+    found = bases.read(reader, key, [(doc_id, names) for _, doc_id, names in wanted])
+    for (i, _, _), base in zip(wanted, found, strict=True):
+        revision = result[i]
+        assert revision is not None, "only revisions that were found are looked up"
+        if base is not None and base[0] != revision.tid:
+            result[i] = revision._replace(base=base[0], base_body=base[1])
 
 
 # --- taking a batch in --------------------------------------------------------------------------
@@ -120,6 +156,22 @@ def apply(
     batch.current = current_rows(writer, key, {item.doc_id for item in revisions})
     batch.stored = frozenset(batch.current)
     answers = batch.take(revisions)
+    batch.write()
+    return answers
+
+
+def settle(
+    writer: Writer, key: int, settlements: Sequence[Settlement], *, remote: int | None
+) -> list[Applied]:
+    """Write what the application decided about conflicts; as `apply`, with the policy DEFER.
+
+    Where the document was changed meanwhile, or is in no conflict any more, its decision is not
+    used: the revision is taken as `apply` would, and may be a CONFLICT again.
+    """
+    batch = _Batch(writer, key, remote, ConflictPolicy.DEFER)
+    batch.current = current_rows(writer, key, {item.revision.doc_id for item in settlements})
+    batch.stored = frozenset(batch.current)
+    answers = [batch.settle(settlement) for settlement in settlements]
     batch.write()
     return answers
 
@@ -233,7 +285,11 @@ class _Batch:
         if relation is not Relation.NEWER:
             assert known is not None
             assert state is not None
-            if self.policy is ConflictPolicy.RESOLVE:
+            if self.policy is ConflictPolicy.DEFER and self._is_for_the_application(
+                item, known, state
+            ):
+                return Applied(Outcome.CONFLICT, known[2], known[4])
+            if self.policy is not ConflictPolicy.REFUSE:
                 return self._resolve(item, known, state, history, told)
             if history or not state.deleted:  # Else a new root over a tombstone.
                 self._mark(known[0], item.tid)
@@ -242,6 +298,12 @@ class _Batch:
         row = self._store(item.doc_id, known, adopted, item.body.decode(), item.blobs)
         self._mark(row[0], item.tid)
         return Applied(Outcome.STORED, row[2], row[4])
+
+    def _is_for_the_application(self, item: RevisionIn, known: Row, state: State) -> bool:
+        """Whether there is anything to decide: equal bodies and two deletions are no conflict."""
+        if state.deleted or item.deleted:
+            return state.deleted != item.deleted
+        return not _same_body(self._body_of(known), item.body)
 
     def _resolve(
         self,
@@ -260,6 +322,34 @@ class _Batch:
             row = self._store(item.doc_id, known, resolution.state, mine.decode(), None)
         else:
             row = self._store(item.doc_id, known, resolution.state, item.body.decode(), item.blobs)
+        self._mark(row[0], item.tid)
+        return Applied(Outcome.RESOLVED, row[2], row[4])
+
+    def settle(self, settlement: Settlement) -> Applied:
+        """Write what the application decided, if what it saw is still there."""
+        item = settlement.revision
+        known = self.current.get(item.doc_id)
+        if known is None or known[4] != settlement.expected_tid:
+            return self._take_one(item, known)
+        history = tuple(item.history.replace(" ", "").split(",")) if item.history else ()
+        told = parse_vector(item.vector) if item.vector else None
+        state = state_of(known)
+        if conflict.relate(state, item.tid, history, told) not in (
+            Relation.CONFLICT,
+            Relation.MUTUAL,
+        ):
+            return self._take_one(item, known)
+        choice = settlement.choice
+        settled = conflict.settle(
+            state, choice, item.tid, history, told, item.deleted, settlement.deleted, self._mint
+        )
+        body, blobs = settlement.body, settlement.blobs
+        if choice == "theirs":
+            body, blobs = item.body, item.blobs
+        if choice == "mine":
+            row = self._store(item.doc_id, known, settled, self._body_of(known).decode(), None)
+        else:
+            row = self._store(item.doc_id, known, settled, body.decode(), blobs)
         self._mark(row[0], item.tid)
         return Applied(Outcome.RESOLVED, row[2], row[4])
 

@@ -29,6 +29,7 @@ __all__ = [
     "STEPS",
     "Step",
     "check_is_ours",
+    "create_documents_indexes",
     "create_documents_table",
     "documents_table",
     "drop_documents_table",
@@ -59,9 +60,18 @@ def create_documents_table(reader: Reader, key: int) -> None:
         "tid TEXT NOT NULL, history TEXT NOT NULL, aka TEXT NOT NULL, vector TEXT NOT NULL, "
         "expires INTEGER, body TEXT NOT NULL) STRICT"
     )
-    reader.run(f"CREATE UNIQUE INDEX {table}_id ON {table}(id)")
-    reader.run(f"CREATE UNIQUE INDEX {table}_seq ON {table}(seq)")
-    reader.run(f"CREATE INDEX {table}_expires ON {table}(expires) WHERE expires IS NOT NULL")
+    create_documents_indexes(reader, key)
+
+
+def create_documents_indexes(reader: Reader, key: int) -> None:
+    """Make those of a collection's indexes that aren't there."""
+    table = documents_table(key)
+    for statement in (
+        f"CREATE UNIQUE INDEX IF NOT EXISTS {table}_id ON {table}(id)",
+        f"CREATE UNIQUE INDEX IF NOT EXISTS {table}_seq ON {table}(seq)",
+        f"CREATE INDEX IF NOT EXISTS {table}_expires ON {table}(expires) WHERE expires IS NOT NULL",
+    ):
+        reader.run(statement)
 
 
 def drop_documents_table(reader: Reader, key: int) -> None:
@@ -108,7 +118,18 @@ def _step_1(reader: Reader, random_bytes: Callable[[int], bytes]) -> None:
     reader.run("INSERT INTO meta(name, value) VALUES ('hybrid_time', 0)")
 
 
-STEPS: Final[tuple[Step, ...]] = (_step_1,)
+def _step_2(reader: Reader, _random_bytes: Callable[[int], bytes]) -> None:
+    # Bases of deltas have a table of their own, in the order in which they were current. Nothing
+    # was ever written to the one that was meant for them.
+    reader.run("DROP TABLE leaves")
+    reader.run(
+        "CREATE TABLE bases(collection INTEGER NOT NULL, doc INTEGER NOT NULL, "
+        "seq INTEGER NOT NULL, tid TEXT NOT NULL, body TEXT NOT NULL, "
+        "PRIMARY KEY(collection, doc, seq)) STRICT, WITHOUT ROWID"
+    )
+
+
+STEPS: Final[tuple[Step, ...]] = (_step_1, _step_2)
 """Step k makes a database of version k out of one of version k - 1. Never change one: add one."""
 
 
@@ -116,7 +137,12 @@ def stored_version(reader: Reader) -> int:
     """Return how many steps the file has had."""
     row = reader.row("PRAGMA user_version")
     assert row is not None
-    return int(row[0])
+    version = int(row[0])
+    if version < 0:
+        raise CorruptDatabaseError(
+            f"{reader.path} says schema version {version}; restore it from a copy"
+        )
+    return version
 
 
 def check_is_ours(reader: Reader) -> bool:

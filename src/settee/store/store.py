@@ -12,9 +12,11 @@ its log, and the folder ``blobs``.
 from __future__ import annotations
 
 import base64
+import contextlib
+import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeVar
@@ -33,7 +35,7 @@ from settee.errors import (
 )
 from settee.ids import CollectionName
 from settee.logs import room_log
-from settee.store import schema
+from settee.store import bases, schema
 from settee.store.blobs import BlobStore, sync_directory
 from settee.store.collections import (
     CollectionRow,
@@ -58,7 +60,7 @@ from settee.store.writer import Commit, Writer
 
 __all__ = ["Store"]
 
-log = room_log("store")
+log: logging.Logger = room_log("store")
 
 T = TypeVar("T")
 
@@ -71,11 +73,11 @@ class Store:
     ) -> None:
         self.directory: Final = directory
         self.read_only: Final = read_only
-        self.private_uuid = b""
+        self.private_uuid: bytes = b""
         """16 bytes that tell this copy of the database from every other one."""
-        self.public_uuid = b""
+        self.public_uuid: bytes = b""
         """16 bytes that name this database as an author of revisions."""
-        self.source = ""
+        self.source: str = ""
         """`public_uuid` as versions spell it: 22 characters of base64."""
         self.blobs: Final = BlobStore(
             directory / BLOBS_FOLDER,
@@ -84,6 +86,9 @@ class Store:
             durable=durability != "memory",
             read_only=read_only,
         )
+        self.on_foreign_commit: Callable[[], None] | None = None
+        """Called on the writer worker when a look finds that another process committed something,
+        which may be what commit listeners can't be told of: an expiry, a mark."""
         self._durability = durability
         self._clock = clock
         self._workers = workers
@@ -164,6 +169,7 @@ class Store:
             self._make_names_durable()
         self._read_identity(writer)
         writer.source = self.source
+        writer.keeps_bases = bases.is_enabled(writer)
         writer.learn_known()
         self._commits = GroupCommit(
             store=self,
@@ -172,6 +178,7 @@ class Store:
             turnstile=self._turnstile,
             inline=self._workers.inline(),
             notify=self._notify,
+            notify_foreign=self._notify_foreign,
         )
         self.blobs.sweep()
 
@@ -266,13 +273,15 @@ class Store:
 
     # --- reading ----------------------------------------------------------------------------------
 
-    def reader(self) -> ReadLease:
+    def reader(self, *, single: bool = False) -> ReadLease:
         """Return a context manager that yields a `Reader` in a short read transaction.
 
-        Inside one's own transaction it yields the writer: one reads one's own writes.
+        `single`: it is for one statement, which sees one state without a transaction around it,
+        and costs a fifth less. Inside one's own transaction it yields the writer: one reads
+        one's own writes.
         """
         self._check_open()
-        return ReadLease(self, self._readers)
+        return ReadLease(self, self._readers, single)
 
     def _open_reader(self) -> Reader:
         connection = open_connection(
@@ -329,6 +338,28 @@ class Store:
             ended=commits.after_transaction,
         )
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[Writer]:
+        """Yield the writer outside of a transaction, while all other writes of this store wait.
+
+        For what SQLite does only there, such as rewriting the file. Raises TransactionError where
+        waiting for one's turn would never end, ReadOnlyError, ClosedError.
+        """
+        commits = self._writing()
+        if waits_on_itself(self) or self._worker.is_current():
+            raise TransactionError("this can't be done inside a transaction; do it after its end")
+        if not self._workers.inline():
+            self._turnstile.acquire()
+        elif not self._turnstile.try_acquire():
+            raise TransactionError("a transaction is open; this can be done after its end")
+        try:
+            self._check_open()
+            assert self._writer is not None
+            yield self._writer
+        finally:
+            self._turnstile.release()
+            commits.after_transaction()
+
     def _writing(self) -> GroupCommit:
         self._check_open()
         if self._commits is None:
@@ -367,6 +398,15 @@ class Store:
                 callback(commit)
             except Exception:
                 log.exception("a commit listener failed")
+
+    def _notify_foreign(self) -> None:
+        callback = self.on_foreign_commit
+        if callback is None:
+            return
+        try:
+            callback()
+        except Exception:
+            log.exception("looking at another process's commit failed")
 
     # --- collections ------------------------------------------------------------------------------
 

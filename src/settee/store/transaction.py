@@ -12,6 +12,7 @@ instead of hanging.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -27,7 +28,7 @@ from settee.store.writer import Commit, Writer
 
 __all__ = ["Transaction", "Turnstile", "current_transaction", "waits_on_itself"]
 
-log = room_log("store")
+log: logging.Logger = room_log("store")
 
 _ACTIVE: Final[ContextVar[tuple[Transaction, ...]]] = ContextVar("settee_transactions", default=())
 

@@ -12,6 +12,7 @@ argument and pass it to the functions of `documents`, `revisions`, `marks` and `
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -24,7 +25,7 @@ from settee.limits import TRANSACTION_S_MAX
 from settee.store.connection import Reader
 from settee.store.schema import documents_table
 
-__all__ = ["Commit", "Writer"]
+__all__ = ["Commit", "Savepoint", "Writer"]
 
 T = TypeVar("T")
 
@@ -44,6 +45,15 @@ class Commit(NamedTuple):
     """Made by another process. Its purges don't show: they have no sequence."""
 
 
+class Savepoint(NamedTuple):
+    """A part of a transaction that is open."""
+
+    depth: int
+    """1 for a part of the transaction itself, 2 for a part of that."""
+    noted: dict[int, tuple[list[str], int]]
+    """What had been noted as changed at its beginning: collection key to (IDs, how many)."""
+
+
 class Writer(Reader):
     """The connection that writes, inside a transaction."""
 
@@ -58,7 +68,9 @@ class Writer(Reader):
         "_known",
         "_last_seqs",
         "_listening",
+        "_parts",
         "_seen",
+        "keeps_bases",
         "source",
     )
 
@@ -71,7 +83,9 @@ class Writer(Reader):
         listening: Callable[[], bool],
     ) -> None:
         super().__init__(connection, path)
-        self.source = ""
+        self.source: str = ""
+        self.keeps_bases: bool = False
+        """Whether bodies that are written over are kept as bases of deltas; `bases.enable`."""
         self._clock = clock
         self._listening = listening
         self._known: dict[int, int] = {}  # Last sequences that listeners have been told of.
@@ -86,6 +100,7 @@ class Writer(Reader):
         self._external_seqs: dict[int, int] = {}
         self._hybrid: HybridClock | None = None
         self._hybrid_stored = 0
+        self._parts: list[Savepoint] = []
 
     # --- the transaction --------------------------------------------------------------------------
 
@@ -147,7 +162,7 @@ class Writer(Reader):
         If SQLite ended the whole transaction (disk full, I/O error), `in_transaction` is false
         after the error.
         """
-        counts = {key: len(ids) for key, ids in self._changes.items()}
+        noted = self._noted()
         self.run("SAVEPOINT job")
         try:
             result = job(self)
@@ -155,11 +170,48 @@ class Writer(Reader):
             if self.in_transaction:
                 self.run("ROLLBACK TO job")
                 self.run("RELEASE job")
-            self._changes = {key: self._changes[key][:count] for key, count in counts.items()}
-            self._last_seqs.clear()
+            self._restore(noted)
             raise
         self.run("RELEASE job")
         return result
+
+    def begin_part(self) -> Savepoint:
+        """Begin a part of the transaction that can be undone by itself; parts may nest."""
+        depth = len(self._parts) + 1
+        self.run(f"SAVEPOINT part_{depth}")
+        part = Savepoint(depth, self._noted())
+        self._parts.append(part)
+        return part
+
+    @property
+    def part(self) -> Savepoint | None:
+        """The innermost part that is open, if any."""
+        return self._parts[-1] if self._parts else None
+
+    def end_part(self, part: Savepoint, *, undo: bool) -> None:
+        """End a part, undoing what it wrote or leaving that to the transaction.
+
+        Raises TransactionError if a part that was begun later is still open: two tasks nest in one
+        transaction, and undoing one would undo the other.
+        """
+        if not self.in_transaction or all(each is not part for each in self._parts):
+            return  # SQLite, or a part around it, has undone it already.
+        if part is not self._parts[-1]:
+            raise TransactionError(
+                "a nested transaction ended before one that was begun inside it, by another task"
+            )
+        self._parts.pop()
+        if undo:
+            self.run(f"ROLLBACK TO part_{part.depth}")
+            self._restore(part.noted)
+        self.run(f"RELEASE part_{part.depth}")
+
+    def _noted(self) -> dict[int, tuple[list[str], int]]:
+        return {key: (ids, len(ids)) for key, ids in self._changes.items()}
+
+    def _restore(self, noted: dict[int, tuple[list[str], int]]) -> None:
+        self._changes = {key: ids[:count] for key, (ids, count) in noted.items()}
+        self._last_seqs.clear()
 
     def check_open(self) -> None:
         """Raise TransactionError if the transaction has been open for longer than its limit."""
@@ -244,8 +296,7 @@ class Writer(Reader):
 
     def take_times(self, count: int) -> list[int]:
         """Return `count` new version times; they rise, over restarts and processes too."""
-        now, wall_ns = self._hybrid_clock().now, self._clock.wall_ns()
-        return [now(wall_ns) for _ in range(count)]
+        return list(self._hybrid_clock().take(count, self._clock.wall_ns()))
 
     def observe_time(self, time: int) -> None:
         """Let the clock pass a time that a peer wrote. Raises InvalidDocumentError if it can't."""
@@ -275,8 +326,6 @@ class Writer(Reader):
         at, total = 0, len(rows)
         for size in _ROWS_PER_STATEMENT:
             while total - at >= size:
-                bindings: list[Any] = []
-                for row in rows[at : at + size]:
-                    bindings.extend(row)
+                bindings = list(chain.from_iterable(rows[at : at + size]))
                 self.run(statement(key, size), bindings)
                 at += size

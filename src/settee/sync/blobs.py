@@ -50,13 +50,13 @@ class BlobFetch:
     )
 
     def __init__(self, collection: int, doc_id: str, reference: BlobReference) -> None:
-        self.collection = collection
-        self.doc_id = doc_id
-        self.reference = reference
+        self.collection: int = collection
+        self.doc_id: str = doc_id
+        self.reference: BlobReference = reference
         self.waiting: list[Fetched] = []
-        self.started = False
+        self.started: bool = False
         self.failed: SetteeError | None = None
-        self.came = 0
+        self.came: int = 0
 
 
 class _Serving:

@@ -122,10 +122,13 @@ class Checkpointer:
         self._session = session
         self._collection = collection
         self.id = id_
-        self.completed = SequenceSet()
-        self.remote = RemoteSequences()
+        self.completed: SequenceSet = SequenceSet()
+        self.remote: RemoteSequences = RemoteSequences()
         self._rev = ""
         self._own: bytes | None = None
+        self.marks_hold: bool = False
+        """Whether the peer remembers all that we do. If not, it may have lost documents, too, and
+        what it was known to have says nothing."""
         self._saved = self._state()  # Nothing: that needs no saving.
         self._saving = False
         self._dirty_since_s: float | None = None
@@ -147,6 +150,8 @@ class Checkpointer:
         self._take_rev(rev)
         self.completed, since = combine(self._own, peers)
         self.remote = RemoteSequences(since)
+        ours, theirs = read_body(self._own)[0], read_body(peers)[0]
+        self.marks_hold = self._own is not None and ours.intersect(theirs) == ours
         if self._own is not None and read_body(self._own) == read_body(peers):
             self._saved = self._state()
 

@@ -10,15 +10,21 @@ Never touches: sockets, files, the wall clock, randomness.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
-from settee.doc.records import RevisionIn
+from settee.doc.records import ConflictPolicy, RevisionIn
 
 __all__ = [
     "Effect",
+    "FilterPull",
+    "FilterPush",
     "FindMissingBlobs",
+    "KeepBases",
     "OpenBlob",
     "ProveBlob",
+    "PurgeDocuments",
+    "ReadBases",
     "ReadBlob",
     "ReadChanges",
     "ReadHeld",
@@ -26,6 +32,7 @@ __all__ = [
     "ReadPeerCheckpoints",
     "ReadRevisions",
     "RecordMarks",
+    "ResolveConflicts",
     "SaveOwnCheckpoint",
     "SavePeerCheckpoint",
     "SaveRevisions",
@@ -75,6 +82,20 @@ class ReadRevisions(NamedTuple):
 
     collection: int
     doc_ids: list[str]
+    bases: Sequence[Sequence[str]] = ()
+    """Per document, revisions that a delta could be made from, best first; empty: no deltas."""
+
+
+class ReadBases(NamedTuple):
+    """Answer: list of bodies of these revisions, None for those that are not held."""
+
+    collection: int
+    wanted: list[tuple[str, str]]
+    """``(document ID, tree name)``."""
+
+
+class KeepBases(NamedTuple):
+    """Keep earlier bodies from now on: deltas are in use. Answer: None."""
 
 
 class ReadHeld(NamedTuple):
@@ -89,7 +110,41 @@ class SaveRevisions(NamedTuple):
 
     collection: int
     revisions: list[RevisionIn]
-    refuse_conflicts: bool
+    policy: ConflictPolicy
+
+
+class ResolveConflicts(NamedTuple):
+    """Have the application decide conflicts that a save deferred.
+
+    Answer: list of `Applied`, or the error that kept a conflict unresolved.
+    """
+
+    collection: int
+    revisions: list[RevisionIn]
+
+
+class FilterPush(NamedTuple):
+    """Ask the application which documents to push. Answer: list of bool."""
+
+    collection: int
+    doc_ids: list[str]
+
+
+class FilterPull(NamedTuple):
+    """Ask the application which revisions to take. Answer: list of bool."""
+
+    collection: int
+    revisions: list[RevisionIn]
+
+
+class PurgeDocuments(NamedTuple):
+    """The peer took away our access to these. Answer: list of bool, whether each was purged.
+
+    The application's pull filter, if there is one, is asked first.
+    """
+
+    collection: int
+    doc_ids: list[str]
 
 
 class RecordMarks(NamedTuple):
@@ -143,7 +198,13 @@ class ProveBlob(NamedTuple):
 
 
 Effect: TypeAlias = (
-    ReadOwnCheckpoints
+    FilterPull
+    | FilterPush
+    | KeepBases
+    | PurgeDocuments
+    | ReadBases
+    | ResolveConflicts
+    | ReadOwnCheckpoints
     | SaveOwnCheckpoint
     | ReadPeerCheckpoints
     | SavePeerCheckpoint

@@ -66,6 +66,8 @@ class DocumentReplicated(NamedTuple):
     doc_id: str
     deleted: bool
     error: SetteeError | None
+    access_removed: bool = False
+    """Whether the peer took our access away, and it was purged here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

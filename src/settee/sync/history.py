@@ -15,11 +15,16 @@ from settee.doc.records import Held, RevisionOut
 from settee.doc.revision import generation
 from settee.doc.version import parse_vector
 
-__all__ = ["history_text", "state_of", "stored_state"]
+__all__ = ["history_text", "same_digest", "state_of", "stored_state"]
 
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(text.split(",")) if text else ()
+
+
+def same_digest(a: str, b: str) -> bool:
+    """Tell whether two tree names differ in their generation at most; "" is like no other."""
+    return bool(a) and a.partition("-")[2] == b.partition("-")[2]
 
 
 def state_of(held: Held) -> State:

@@ -25,7 +25,7 @@ from settee.limits import (
 )
 from settee.sync.effects import ReadPeerCheckpoints, SavePeerCheckpoint
 from settee.sync.puller import Puller
-from settee.sync.pusher import PassivePusher
+from settee.sync.pusher_passive import PassivePusher
 
 if TYPE_CHECKING:
     from settee.sync.session import Session
@@ -180,7 +180,7 @@ class PassiveRequests:
         if len(body) > CHECKPOINT_BODY_BYTES_MAX:
             raise PeerProtocolError("the checkpoint is too large")
         load(body)  # An object, and one that can be written again.
-        session.inbound_bytes += len(body)
+        session.take_in(len(body))
 
         def saved(rev: str | None) -> None:
             session.inbound_bytes -= len(body)

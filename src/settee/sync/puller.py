@@ -11,35 +11,31 @@ arrives meanwhile shares the next commit. A `rev` is answered after the commit t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from settee.blip.message import Request
-from settee.doc.blob import BlobReference, find_blobs, may_have_blobs
-from settee.doc.body import load, strip_reserved
 from settee.doc.conflict import Relation, ancestors_held, known, propose_status
-from settee.doc.records import Applied, Held, Outcome, RevisionIn
-from settee.doc.revision import generation, is_tree_name
-from settee.errors import (
-    InvalidDocumentError,
-    PeerProtocolError,
-    SetteeError,
-    StoreError,
-    SyncError,
-)
-from settee.ids import is_document_id
+from settee.doc.records import Applied, ConflictPolicy, Held, Outcome
+from settee.doc.revision import generation, is_tree_name, version_of
+from settee.errors import InvalidDocumentError, PeerProtocolError, SetteeError
 from settee.limits import (
-    DOCUMENT_BODY_BYTES_MAX,
     HISTORY_NAMES_MAX,
     REVS_WANTED_MAX,
     SAVE_BATCH_BYTES_MAX,
     SAVE_BATCH_REVISIONS_MAX,
     SAVES_IN_FLIGHT_MAX,
 )
-from settee.sync.effects import FindMissingBlobs, ReadHeld, RecordMarks, SaveRevisions
-from settee.sync.history import state_of
+from settee.sync.arrivals import Arrivals, Coming
+from settee.sync.effects import (
+    PurgeDocuments,
+    ReadHeld,
+    RecordMarks,
+    ResolveConflicts,
+    SaveRevisions,
+)
+from settee.sync.history import same_digest, state_of
 from settee.sync.messages import (
     AnnouncedRow,
     ProposedRow,
@@ -51,12 +47,11 @@ from settee.sync.messages import (
 from settee.sync.sequences import RemoteSequences
 
 if TYPE_CHECKING:
-    from settee.sync.pusher import PassivePusher
+    from settee.sync.pusher_passive import PassivePusher
     from settee.sync.session import Session
 
 __all__ = ["Puller"]
 
-_EMPTY_BODY: Final = b"{}"
 _REFUSALS: Final = {
     Outcome.REFUSED: (409, "conflict"),
     Outcome.MALFORMED: (400, "malformed revision history"),
@@ -65,19 +60,6 @@ _REFUSALS: Final = {
 }
 _ACCESS_LOST: Final = frozenset({2, 3, 4, 6, 7})
 """Row flags that say: you may not see this document any more (wire protocol 3.5)."""
-
-_UPKEEP_BYTES: Final = 512
-"""What a revision costs in memory beside its body and history."""
-
-
-class _Coming(NamedTuple):
-    """A `rev` that is to be saved."""
-
-    number: int  # Of the request; 0 if it wants no answer.
-    sequence: str
-    revision: RevisionIn
-    references: Sequence[BlobReference]
-    held_bytes: int  # In memory: what came may have been deflated to next to nothing.
 
 
 class Puller:
@@ -100,12 +82,24 @@ class Puller:
         self._announcements: list[tuple[int, list[AnnouncedRow], Request]] = []  # A heap.
         self._deciding = 0
         self._awaited: set[str] = set()  # Sequences asked for and not yet settled.
-        self._batch: list[_Coming] = []
-        self._looking: list[_Coming] = []  # Blobs to be looked up in the store.
-        self._blobs_waited = 0  # Revisions that wait for blobs.
+        self._batch: list[Coming] = []
         self._saving = 0
+        self._resolving = 0
+        self._lost: list[tuple[str, str]] = []  # Documents and sequences: access taken away.
+        self._purging = 0
+        self._deltas_announced = False
         self._caught_up = False
         self._marks: list[tuple[str, str]] = []
+        options = session.config.options_of(collection)
+        self._resolved_by_application = session.config.active and options.resolver
+        self._arrivals = Arrivals(session, wire, collection, self, filtered=options.pull_filter)
+
+    @property
+    def _policy(self) -> ConflictPolicy:
+        if self._resolved_by_application:
+            return ConflictPolicy.DEFER
+        config = self._session.config
+        return ConflictPolicy.REFUSE if config.refuse_conflicts else ConflictPolicy.RESOLVE
 
     # --- state ------------------------------------------------------------------------------------
 
@@ -117,10 +111,12 @@ class Puller:
             or self._deciding
             or self._awaited
             or self._batch
-            or self._looking
-            or self._blobs_waited
             or self._saving
+            or self._resolving
+            or self._lost
+            or self._purging
             or self._marks
+            or not self._arrivals.is_idle
         )
 
     @property
@@ -144,7 +140,7 @@ class Puller:
         rows = parse_announced(request.body)
         if rows and request.no_reply:
             return  # Rows without a wish for an answer: nothing to be done.
-        self._session.inbound_bytes += len(request.body)
+        self._session.take_in(len(request.body))
         heappush(self._announcements, (request.number, rows, request))
 
     def _decide_announcements(self) -> None:
@@ -179,6 +175,10 @@ class Puller:
         remote, awaited = self._remote, self._awaited
         answers: list[object] = []
         for row, mine in zip(rows, held, strict=True):
+            if row.flags in _ACCESS_LOST:
+                self._access_lost(row.doc_id, row.sequence)
+                answers.append(0)
+                continue
             answer = self._answer_announced(row, mine)
             if remote is not None:
                 if row.sequence in awaited:
@@ -194,8 +194,6 @@ class Puller:
         )
 
     def _answer_announced(self, row: AnnouncedRow, mine: Held | None) -> object:
-        if row.flags in _ACCESS_LOST:
-            return 0
         if not is_tree_name(row.tid):
             raise PeerProtocolError(f"{row.tid[:80]!r} is not a revision ID", domain="HTTP")
         if mine is None:
@@ -203,11 +201,18 @@ class Puller:
         if mine.tid != row.tid:
             state = state_of(mine)
             relation = known(state, row.tid)
-            higher = generation(row.tid) > generation(mine.tid)
-            if relation is Relation.UNKNOWN or (relation is Relation.OLD and higher):
-                if self._session.config.refuse_conflicts and not higher:
+            height, ours = generation(row.tid), generation(mine.tid)
+            if relation is Relation.UNKNOWN:
+                if self._session.config.refuse_conflicts and height <= ours:
                     return 409
-                return ancestors_held(state, generation(row.tid))
+                return ancestors_held(state, height)
+            if relation is Relation.OLD and (height >= ours or same_digest(mine.mark, mine.tid)):
+                # The peer was believed to have ours, or its name stands too high for an ancestor:
+                # perhaps it has put ours below. Ask to see, and not with the very revision for a
+                # base, or its history would say nothing.
+                version = version_of(row.tid)
+                held = ancestors_held(state, height)
+                return [name for name in held if version_of(name) != version]
         if mine.mark != row.tid:
             self._marks.append((row.doc_id, row.tid))
         return 0
@@ -220,8 +225,8 @@ class Puller:
         if not rows:
             self._session.connection.reply_empty([request.number])
             return
+        self._session.take_in(len(request.body))
         self._deciding += 1
-        self._session.inbound_bytes += len(request.body)
         self._session.ask(
             ReadHeld(self._collection, [row.doc_id for row in rows]),
             partial(self._proposed_held, request, rows),
@@ -265,10 +270,12 @@ class Puller:
         return 0, ""
 
     def _reply_properties(self) -> dict[str, str]:
-        return {
-            "maxHistory": str(HISTORY_NAMES_MAX),
-            "blobs": "true",
-        }
+        properties = {"maxHistory": str(HISTORY_NAMES_MAX), "blobs": "true"}
+        if self._session.config.deltas and not self._deltas_announced:
+            self._deltas_announced = True  # Once: the peer remembers it (wire protocol 7.2).
+            properties["deltas"] = "true"
+            self._session.use_deltas()
+        return properties
 
     # --- revisions --------------------------------------------------------------------------------
 
@@ -277,62 +284,44 @@ class Puller:
         properties = request.properties
         sequence = properties.get("sequence", "")
         try:
-            coming = self._read_rev(request, properties, sequence)
+            coming = self._arrivals.read(request, takes_deltas=self._deltas_announced)
         except (PeerProtocolError, InvalidDocumentError) as error:
             if isinstance(error, PeerProtocolError) and error.code == 422:
                 raise  # The whole body follows, with the same sequence.
             doc_id = properties.get("id", "")
             self._session.report(self._collection, False, doc_id, False, error)
-            self._settled(sequence)
+            later = isinstance(error, PeerProtocolError) and error.transient
+            self._settled(sequence, come_back=later)
             raise
-        if coming is None:  # A notice that there is nothing to store.
-            self._settled(sequence)
+        if coming is None:
             if not request.no_reply:
                 self._session.connection.reply_empty([request.number])
-            return
-        self._session.inbound_bytes += coming.held_bytes
-        if coming.references:
-            self._looking.append(coming)
-        else:
-            self._batch.append(coming)
+            self._access_lost(properties.get("id", ""), sequence)
 
-    def _read_rev(
-        self, request: Request, properties: dict[str, str], sequence: str
-    ) -> _Coming | None:
-        doc_id = properties.get("id", "")
-        tid = properties.get("rev", "")
-        if not is_document_id(doc_id) or not is_tree_name(tid):
-            raise PeerProtocolError(f"rev without a usable id and rev ({doc_id[:40]!r})")
-        if self._remote is not None and not sequence:
-            raise PeerProtocolError("rev without a sequence")
-        if "deltaSrc" in properties:
-            # Deltas were not announced: ask for the whole body.
-            raise PeerProtocolError("deltas are not taken here", code=422)
-        body = request.body
-        deleted = properties.get("deleted", "0").lower() not in ("0", "false", "")
-        if not body and deleted:
-            body = _EMPTY_BODY
-        if len(body) > DOCUMENT_BODY_BYTES_MAX:
-            raise InvalidDocumentError(f"the body has more than {DOCUMENT_BODY_BYTES_MAX} bytes")
-        value = load(body)
-        if value.get("_removed") is True:
-            return None  # The gateway took the document out of our channels.
-        body = strip_reserved(body)
-        references: Sequence[BlobReference] = ()
-        if may_have_blobs(body):
-            references = find_blobs(value if body is request.body else load(body))
-        revision = RevisionIn(
-            doc_id,
-            tid,
-            properties.get("history", "").replace(" ", ""),
-            deleted,
-            body,
-            properties.get("vector", "") if self._session.config.peer_is_settee else "",
-            tuple({r.digest for r in references}) if references else (),
-        )
-        number = 0 if request.no_reply else request.number
-        held_bytes = len(body) + len(revision.history) + _UPKEEP_BYTES
-        return _Coming(number, sequence, revision, references, held_bytes)
+    def ready(self, coming: Coming) -> None:
+        """A revision is ready to be saved."""
+        self._batch.append(coming)
+
+    def nothing_to_store(self, coming: Coming) -> None:
+        """A revision turned out to be a notice that access to the document is gone."""
+        if coming.number:
+            self._session.connection.reply_empty([coming.number])
+        self._access_lost(coming.revision.doc_id, coming.sequence)
+
+    def turned_away(
+        self, coming: Coming, status: int, why: str, error: SetteeError, *, later: bool
+    ) -> None:
+        """A revision is not taken; with `later` it may be at another time."""
+        session, revision = self._session, coming.revision
+        session.inbound_bytes -= coming.held_bytes
+        session.report(self._collection, False, revision.doc_id, revision.deleted, error)
+        self.refuse(coming, status, why)
+        self._settled(coming.sequence, come_back=later)
+
+    def refuse(self, coming: Coming, status: int, why: str) -> None:
+        """Answer a `rev` with an error."""
+        if coming.number:
+            self._session.connection.reply_error(coming.number, "HTTP", status, why)
 
     def norev(self, request: Request) -> None:
         """Take `norev`: a revision that was asked for can't be sent."""
@@ -350,57 +339,31 @@ class Puller:
         else:
             self._remote.finished(sequence)
 
-    # --- blobs of revisions -----------------------------------------------------------------------
+    # --- access taken away ------------------------------------------------------------------------
 
-    def _look_up_blobs(self) -> None:
-        looking, self._looking = self._looking, []
-        self._blobs_waited += len(looking)
-        digests = {
-            digest
-            for coming in looking
-            for digest in coming.revision.blobs
-            if not self._session.blobs.is_staged(digest)
-        }
-        if digests:
-            self._session.ask(
-                FindMissingBlobs(sorted(digests)), partial(self._blobs_looked_up, looking)
-            )
-        else:
-            self._blobs_looked_up(looking, [])
-
-    def _blobs_looked_up(self, looking: list[_Coming], missing: list[str]) -> None:
-        absent = set(missing)
-        blobs = self._session.blobs
-        for coming in looking:
-            wanted = {
-                r.digest: r
-                for r in coming.references
-                if r.digest in absent and not blobs.is_staged(r.digest)
-            }
-            if not wanted:
-                self._blobs_waited -= 1
-                self._batch.append(coming)
-                continue
-            gathering = _Gathering(self, coming, len(wanted))
-            for reference in wanted.values():
-                blobs.fetch(self._wire, coming.revision.doc_id, reference, gathering.fetched)
-
-    def blobs_gathered(self, coming: _Coming, error: SetteeError | None) -> None:
-        """All blobs of a revision were fetched, or one could not be had."""
-        self._blobs_waited -= 1
-        if error is None:
-            self._batch.append(coming)
+    def _access_lost(self, doc_id: str, sequence: str) -> None:
+        """The peer lets us see a document no more: it is purged here, if that is wished."""
+        if self._remote is None or not self._session.config.auto_purge or not doc_id:
+            self._settled(sequence)
             return
-        self._session.inbound_bytes -= coming.held_bytes
-        doc_id = coming.revision.doc_id
-        self._session.report(self._collection, False, doc_id, coming.revision.deleted, error)
-        # A mismatch must not look like a delta's failure (422) to the pusher.
-        status = 404 if getattr(error, "code", 0) == 404 else 400
-        later = isinstance(error, StoreError) or (isinstance(error, SyncError) and error.transient)
-        if later:
-            status = 503
-        self._refuse(coming, status, str(error))
-        self._settled(coming.sequence, come_back=later)
+        self._lost.append((doc_id, sequence))
+
+    def _purge_lost(self) -> None:
+        lost, self._lost = self._lost, []
+        self._purging += 1
+        self._session.ask(
+            PurgeDocuments(self._collection, [doc_id for doc_id, _ in lost]),
+            partial(self._purged, lost),
+        )
+
+    def _purged(self, lost: list[tuple[str, str]], purged: list[bool]) -> None:
+        self._purging -= 1
+        for (doc_id, sequence), gone in zip(lost, purged, strict=True):
+            self._settled(sequence)
+            if gone:
+                self._session.report(
+                    self._collection, False, doc_id, False, None, access_removed=True
+                )
 
     # --- saving -----------------------------------------------------------------------------------
 
@@ -408,8 +371,9 @@ class Puller:
         """Start whatever may be started now."""
         if self._announcements:
             self._decide_announcements()
-        if self._looking:
-            self._look_up_blobs()
+        self._arrivals.pump()
+        if self._lost:
+            self._purge_lost()
         while self._batch and self._saving < SAVES_IN_FLIGHT_MAX:
             self._save()
         if self._marks:
@@ -431,14 +395,44 @@ class Puller:
             SaveRevisions(
                 self._collection,
                 [coming.revision for coming in batch],
-                self._session.config.refuse_conflicts,
+                self._policy,
             ),
             partial(self._saved, batch),
             partial(self._save_failed, batch),
         )
 
-    def _saved(self, batch: list[_Coming], answers: list[Applied]) -> None:
+    def _saved(self, batch: list[Coming], answers: list[Applied]) -> None:
         self._saving -= 1
+        if self._resolved_by_application:
+            conflicts = [
+                coming
+                for coming, applied in zip(batch, answers, strict=True)
+                if applied.outcome is Outcome.CONFLICT
+            ]
+            if conflicts:
+                self._resolve(conflicts)
+        self._applied(batch, answers)
+
+    def _resolve(self, conflicts: list[Coming]) -> None:
+        """Have the application decide; its answers come when they come."""
+        self._resolving += 1
+        self._session.ask(
+            ResolveConflicts(self._collection, [coming.revision for coming in conflicts]),
+            partial(self._decided, conflicts),
+        )
+
+    def _decided(self, conflicts: list[Coming], answers: list[Applied | SetteeError]) -> None:
+        self._resolving -= 1
+        decided: list[tuple[Coming, Applied]] = []
+        for coming, answer in zip(conflicts, answers, strict=True):
+            if isinstance(answer, SetteeError):
+                # Open until the next start: the checkpoint does not pass it.
+                self.turned_away(coming, 409, "conflict", answer, later=True)
+            else:
+                decided.append((coming, answer))
+        self._applied([coming for coming, _ in decided], [applied for _, applied in decided])
+
+    def _applied(self, batch: list[Coming], answers: list[Applied]) -> None:
         session = self._session
         numbers: list[int] = []
         report = session.config.report_documents
@@ -446,6 +440,8 @@ class Puller:
         for coming, applied in zip(batch, answers, strict=True):
             outcome = applied.outcome
             revision = coming.revision
+            if outcome is Outcome.CONFLICT:
+                continue  # It is being decided.
             session.inbound_bytes -= coming.held_bytes
             self._settled(coming.sequence, come_back=outcome is Outcome.AHEAD)
             if revision.blobs:
@@ -454,12 +450,14 @@ class Puller:
                 stored += 1
                 stored_bytes += len(revision.body)
                 if outcome is Outcome.RESOLVED:
-                    session.resolved(self._wire)
-                elif self._pusher is not None:
-                    self._pusher.given.add(applied.seq)
+                    session.newer_here(self._wire)
+                elif self._pusher is not None and applied.tid == revision.tid:
+                    self._pusher.given.add(applied.seq)  # Exactly as given: it knows that.
                 if report:
                     session.report(self._collection, False, revision.doc_id, revision.deleted, None)
-            elif outcome is not Outcome.SAME and outcome is not Outcome.OLD:
+            elif outcome is Outcome.OLD:
+                session.newer_here(self._wire, revision.doc_id)
+            elif outcome is not Outcome.SAME:
                 self._refused(coming, outcome)
                 continue
             if coming.number:
@@ -467,7 +465,7 @@ class Puller:
         session.connection.reply_empty(numbers)
         session.counted_pull(stored, stored_bytes)
 
-    def _refused(self, coming: _Coming, outcome: Outcome) -> None:
+    def _refused(self, coming: Coming, outcome: Outcome) -> None:
         status, why = _REFUSALS[outcome]
         error = PeerProtocolError(
             f"revision {coming.revision.tid[:80]} of {coming.revision.doc_id!r}: {why}",
@@ -476,35 +474,13 @@ class Puller:
         )
         revision = coming.revision
         self._session.report(self._collection, False, revision.doc_id, revision.deleted, error)
-        self._refuse(coming, status, why)
+        self.refuse(coming, status, why)
 
-    def _refuse(self, coming: _Coming, status: int, why: str) -> None:
-        if coming.number:
-            self._session.connection.reply_error(coming.number, "HTTP", status, why)
-
-    def _save_failed(self, batch: list[_Coming], error: SetteeError) -> None:
+    def _save_failed(self, batch: list[Coming], error: SetteeError) -> None:
         # Nothing of the batch is stored and nothing is acknowledged: the peer keeps it.
         self._saving -= 1
         _, status, text = status_of_error(error)
         for coming in batch:
             self._session.inbound_bytes -= coming.held_bytes
-            self._refuse(coming, status, text)
+            self.refuse(coming, status, text)
         self._session.end(error)
-
-
-class _Gathering:
-    """A revision and the number of its blobs that are still on their way."""
-
-    __slots__ = ("_coming", "_error", "_missing_count", "_puller")
-
-    def __init__(self, puller: Puller, coming: _Coming, missing_count: int) -> None:
-        self._puller = puller
-        self._coming = coming
-        self._missing_count = missing_count
-        self._error: SetteeError | None = None
-
-    def fetched(self, error: SetteeError | None) -> None:
-        self._error = self._error or error
-        self._missing_count -= 1
-        if self._missing_count == 0:
-            self._puller.blobs_gathered(self._coming, self._error)

@@ -1,4 +1,4 @@
-"""Sending the revisions of one collection, in either role.
+"""Sending the revisions of one collection: what both roles share.
 
 Room: pure protocol.
 Touches: settee.blip, settee.doc, settee.errors, settee.limits, settee.sync.
@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 
-from settee.blip.message import Reply, Request
-from settee.doc.blob import find_blobs, may_have_blobs
-from settee.doc.conflict import Relation, known
-from settee.doc.records import DELETED, ChangeRow, ChangesPage, Held, RevisionOut
-from settee.doc.revision import is_tree_name
+from settee.blip.message import Reply
+from settee.doc import revision as names
+from settee.doc.blob import find_blobs, may_have_blobs, with_attachments
+from settee.doc.delta import make
+from settee.doc.records import ChangeRow, ChangesPage, RevisionOut
 from settee.errors import PeerProtocolError, SyncError
 from settee.limits import (
     CHANGES_BYTES_MAX,
@@ -32,28 +32,20 @@ from settee.limits import (
     REVS_UNANSWERED_BYTES_MAX,
     REVS_UNANSWERED_MAX,
 )
-from settee.sync.checkpoint import Checkpointer
-from settee.sync.effects import ReadChanges, ReadHeld, ReadRevisions, RecordMarks
-from settee.sync.history import history_text, state_of
-from settee.sync.messages import TRANSIENT_HTTP, error_of_reply, is_true, json_array
-from settee.sync.sequences import SequenceSet
+from settee.sync.effects import FilterPush, ReadChanges, ReadRevisions
+from settee.sync.history import history_text
+from settee.sync.messages import error_of_reply, is_true, json_array
 
 if TYPE_CHECKING:
     from settee.sync.session import Session
 
-__all__ = ["ActivePusher", "PassivePusher", "Pusher", "RevSent"]
+__all__ = ["Pusher", "RevSent", "Wanted"]
 
 _PAGE_ROWS: Final = CHANGES_UNANSWERED_MAX * CHANGES_ROWS_MAX
 """Rows per page of the feed: as many as may be on offer at once."""
 
 _READ_REVISIONS_MAX: Final = CHANGES_ROWS_MAX
 """Bodies per read."""
-
-_BASES_MAX: Final = HISTORY_NAMES_MAX
-"""Ancestors that a peer says it has, looked at for one row."""
-
-_SEQUENCE_MAX: Final = 2**63 - 1
-"""The greatest sequence that storage can be asked about."""
 
 
 class RevSent(NamedTuple):
@@ -65,12 +57,18 @@ class RevSent(NamedTuple):
     deleted: bool
     body_bytes: int
     blobs: tuple[str, ...]
+    delta_of: Wanted | None
+    """What to send whole if the peer can't use the delta; None if it went whole."""
 
 
-class _Wanted(NamedTuple):
+class Wanted(NamedTuple):
+    """A row whose revision the peer asked for."""
+
     row: ChangeRow
     bases: tuple[str, ...]
     """Revisions that the peer has, best first."""
+    whole: bool = False
+    """Whether a delta was refused already."""
 
 
 class Pusher:
@@ -78,6 +76,10 @@ class Pusher:
 
     _profile: str
     """The message that offers rows."""
+
+    _in_order: bool
+    """Whether the peer goes by the order of the rows: then one that has to wait for its document
+    holds up those behind it."""
 
     def __init__(self, session: Session, wire: int, collection: int) -> None:
         self._session = session
@@ -93,12 +95,16 @@ class Pusher:
         self._reading_feed = False
         self._rows: deque[ChangeRow] = deque()
         self._offers_out = 0
-        self._wanted: deque[_Wanted] = deque()
+        self._wanted: deque[Wanted] = deque()
         self._reading_revisions = False
         self._out: dict[str, ChangeRow] = {}  # Offered, wanted or sent, and not yet settled.
         self._deferred: dict[str, ChangeRow] = {}
         self._history_max = HISTORY_NAMES_MAX
+        self._blobs_listed = False
+        """Whether the peer looks for blobs under ``_attachments`` only, as Sync Gateway does."""
         self._told_caught_up = False
+        self._filtered = session.config.options_of(collection).push_filter
+        self._peer_deltas = False  # Told once, and kept in mind (wire protocol 7.2).
 
     # --- state ------------------------------------------------------------------------------------
 
@@ -142,8 +148,9 @@ class Pusher:
             self._rows
             and self._offers_out < CHANGES_UNANSWERED_MAX
             and len(self._out) < 2 * REVS_UNANSWERED_MAX
+            and self._offer()
         ):
-            self._offer()
+            pass
         self._read_wanted()
         if not self._told_caught_up and not (self._unread or self._reading_feed or self._rows):
             self._told_caught_up = True
@@ -164,8 +171,29 @@ class Pusher:
         fresh = self._accepted(page.rows, end)
         self._since = end
         if fresh:
-            self._rows.extend(fresh)
+            if self._rows:
+                self._forget_older(fresh)
+            self._queue(fresh)
             self._told_caught_up = False
+
+    def _queue(self, rows: list[ChangeRow]) -> None:
+        """Put rows in line to be offered, those that the application lets out."""
+        if not self._filtered:
+            self._rows.extend(rows)
+            return
+        self._reading_feed = True  # Until the application has answered, the page isn't read.
+        self._session.ask(
+            FilterPush(self.collection, [row.doc_id for row in rows]),
+            lambda accepted: self._filter_answered(rows, accepted),
+        )
+
+    def _filter_answered(self, rows: list[ChangeRow], accepted: list[bool]) -> None:
+        self._reading_feed = False
+        for row, accept in zip(rows, accepted, strict=True):
+            if accept:
+                self._rows.append(row)
+            else:
+                self._settled(row)
 
     def _is_of_another_past(self, last_seq: int) -> bool:
         """Whether more sequences were replicated than there are.
@@ -178,13 +206,17 @@ class Pusher:
         """Return the rows to offer out of a page that reaches to sequence `end`."""
         raise NotImplementedError
 
-    def _offer(self) -> None:
+    def _offer(self) -> bool:
+        """Offer the next rows; tell whether the rest may be offered, too."""
         rows: list[ChangeRow] = []
         parts: list[bytes] = []
         room_bytes = CHANGES_BYTES_MAX - 1
         while self._rows and len(rows) < CHANGES_ROWS_MAX:
             row = self._rows.popleft()
             if row.doc_id in self._out:
+                if self._in_order:
+                    self._rows.appendleft(row)
+                    break
                 self._defer(row)
                 continue
             part = orjson.dumps(self._offer_row(row))
@@ -196,7 +228,7 @@ class Pusher:
             rows.append(row)
             parts.append(part)
         if not rows:
-            return
+            return False
         self._offers_out += 1
         self._session.request(
             self._profile,
@@ -207,6 +239,18 @@ class Pusher:
             urgent=True,
             compress=True,
         )
+        return True
+
+    def _forget_older(self, fresh: list[ChangeRow]) -> None:
+        """Of a document that changed again before it was offered only the newest row counts."""
+        newer = {row.doc_id for row in fresh}
+        if any(row.doc_id in newer for row in self._rows):
+            rows, self._rows = self._rows, deque()
+            for row in rows:
+                if row.doc_id in newer:
+                    self._settled(row)
+                else:
+                    self._rows.append(row)
 
     def _defer(self, row: ChangeRow) -> None:
         older = self._deferred.get(row.doc_id)
@@ -231,8 +275,12 @@ class Pusher:
             self._session.end(error_of_reply(reply, self._profile))
             return
         history_max = reply.properties.get("maxHistory", "")
-        if history_max.isdigit() and len(history_max) < 6:
+        if history_max.isascii() and history_max.isdigit() and len(history_max) < 6:
             self._history_max = max(1, min(int(history_max), HISTORY_NAMES_MAX))
+        self._blobs_listed = not is_true(reply.properties, "blobs")
+        if self._session.config.deltas and is_true(reply.properties, "deltas"):
+            self._peer_deltas = True
+            self._session.use_deltas()
         answers = json_array(reply.body, f"the reply to {self._profile}")
         if len(answers) > len(rows):
             raise PeerProtocolError(f"{len(answers)} answers to {len(rows)} rows")
@@ -255,7 +303,7 @@ class Pusher:
         if self._reading_revisions or not self._wanted or not self._window_open():
             return
         session = self._session
-        wanted: list[_Wanted] = []
+        wanted: list[Wanted] = []
         count_max = min(_READ_REVISIONS_MAX, REVS_UNANSWERED_MAX - session.revs_out)
         bytes_ = session.rev_bytes_out
         while self._wanted and len(wanted) < count_max:
@@ -270,13 +318,16 @@ class Pusher:
         session.revs_out += len(wanted)
         session.rev_bytes_out += reserved_bytes
         self._reading_revisions = True
+        bases: list[tuple[str, ...]] = []
+        if self._peer_deltas:
+            bases = [() if item.whole else item.bases for item in wanted]
         session.ask(
-            ReadRevisions(self.collection, [item.row.doc_id for item in wanted]),
+            ReadRevisions(self.collection, [item.row.doc_id for item in wanted], bases),
             lambda revisions: self._revisions_read(wanted, reserved_bytes, revisions),
         )
 
     def _revisions_read(
-        self, wanted: list[_Wanted], reserved_bytes: int, revisions: list[RevisionOut | None]
+        self, wanted: list[Wanted], reserved_bytes: int, revisions: list[RevisionOut | None]
     ) -> None:
         self._reading_revisions = False
         self._session.revs_out -= len(wanted)
@@ -294,7 +345,7 @@ class Pusher:
         self._release(row)
         self._settled(row)
 
-    def _superseded(self, item: _Wanted, revision: RevisionOut) -> None:
+    def _superseded(self, item: Wanted, revision: RevisionOut) -> None:
         """Deal with a wanted row whose document has changed since."""
         raise NotImplementedError
 
@@ -308,7 +359,7 @@ class Pusher:
             properties["deleted"] = "1"
         return properties
 
-    def _send(self, item: _Wanted, revision: RevisionOut) -> None:
+    def _send(self, item: Wanted, revision: RevisionOut) -> None:
         session = self._session
         properties = self._rev_properties(item.row, revision)
         if revision.history or (self._contiguous and item.bases):
@@ -321,10 +372,20 @@ class Pusher:
             properties["vector"] = revision.vector
         body = revision.body
         blobs: tuple[str, ...] = ()
+        delta_of = None
         if may_have_blobs(body):
-            blobs = tuple({b.digest for b in find_blobs(orjson.loads(body))})
+            value = orjson.loads(body)
+            blobs = tuple({b.digest for b in find_blobs(value)})
             session.blobs.allow(blobs)
-        token = RevSent(self, item.row, revision.tid, revision.deleted, len(body), blobs)
+        if blobs and self._blobs_listed:
+            body = orjson.dumps(with_attachments(value, _generation(revision.tid)))
+        elif revision.base and not item.whole:
+            delta = make(orjson.loads(revision.base_body), orjson.loads(body))
+            if delta is not None:
+                body = orjson.dumps(delta)
+                properties["deltaSrc"] = revision.base
+                delta_of = item
+        token = RevSent(self, item.row, revision.tid, revision.deleted, len(body), blobs, delta_of)
         session.revs_out += 1
         session.rev_bytes_out += len(body)
         session.request("rev", self._wire, properties, body, token, compress=True)
@@ -336,6 +397,9 @@ class Pusher:
         session.rev_bytes_out -= sent.body_bytes
         if sent.blobs:
             session.blobs.disallow(sent.blobs)
+        if reply.error and sent.delta_of is not None and _is_of_delta(reply):
+            self._wanted.appendleft(sent.delta_of._replace(whole=True))
+            return
         self._release(sent.row)
         if not reply.error:
             session.counted_push(sent.body_bytes)
@@ -375,268 +439,15 @@ class Pusher:
             self._settled(row)
 
 
-class ActivePusher(Pusher):
-    """The pusher of the peer that opened the connection: it proposes, and keeps the checkpoint."""
-
-    _profile = "proposeChanges"
-
-    def __init__(
-        self,
-        session: Session,
-        wire: int,
-        checkpointer: Checkpointer,
-        *,
-        continuous: bool,
-        pulls: bool,
-    ) -> None:
-        super().__init__(session, wire, wire)
-        self._checkpointer = checkpointer
-        self._continuous = continuous
-        self._pulls = pulls
-        self._since = checkpointer.completed.first_missing() - 1
-        self._unread = True
-        self._marks: list[tuple[str, str]] = []
-        self._forbidden: dict[str, str] = {}  # Refused with 403: document -> revision.
-        self._again: list[ChangeRow] = []
-        self._contesting = 0
-
-    def read_on(self) -> None:
-        """Look for changes once more, one-shot too: the pull has just made some to be pushed."""
-        self._unread = True
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether everything known has been proposed, sent, answered and noted."""
-        return super().is_idle and not (self._again or self._marks or self._contesting)
-
-    def pump(self) -> None:
-        """Start whatever may be started now."""
-        if self._again and not self._rows and super().is_idle:
-            self._rows.extend(self._again)
-            self._again.clear()
-            self._told_caught_up = False
-        super().pump()
-        if self._marks:
-            marks, self._marks = self._marks, []
-            self._session.ask(RecordMarks(self.collection, marks), lambda _: None)
-
-    def _is_of_another_past(self, last_seq: int) -> bool:
-        if last_seq >= self._checkpointer.completed.end() - 1:
-            return super()._is_of_another_past(last_seq)
-        self._checkpointer.start_over()
-        return True
-
-    def _accepted(self, rows: list[ChangeRow], end: int) -> list[ChangeRow]:
-        completed = self._checkpointer.completed
-        fresh: list[ChangeRow] = []
-        before = self._since
-        for row in rows:
-            seq = row.seq
-            completed.add_range(before + 1, seq)  # No document has these any more.
-            before = seq
-            if seq in completed:
-                continue
-            if row.mark and row.mark.partition("-")[2] == row.tid.partition("-")[2]:
-                completed.add(seq)  # The same version: the remote has it.
-            else:
-                fresh.append(row)
-        completed.add_range(before + 1, end + 1)
-        return fresh
-
-    def _offer_properties(self) -> dict[str, str]:
-        return {"conflictIncludesRev": "true"}
-
-    def _offer_row(self, row: ChangeRow) -> list[object]:
-        return [row.doc_id, row.tid, row.mark, row.body_bytes]
-
-    def _take_answers(self, rows: list[ChangeRow], answers: list[object]) -> None:
-        contested: list[tuple[ChangeRow, str]] = []
-        wanted = self._wanted
-        for row, answer in zip(rows, answers, strict=True):
-            if answer == 0 or answer is None:
-                wanted.append(_Wanted(row, (row.mark,) if row.mark else ()))
-                continue
-            status: object = answer
-            theirs: object = ""
-            if isinstance(answer, dict):
-                status, theirs = answer.get("status"), answer.get("rev")
-                if status == 0:
-                    wanted.append(_Wanted(row, (row.mark,) if row.mark else ()))
-                    continue
-            if type(status) is not int:
-                raise PeerProtocolError(f"the status {status!r:.80} of a proposed revision")
-            self._release(row)
-            if status == 304:
-                self._marks.append((row.doc_id, row.tid))
-                self._settled(row)
-            elif status == 409:
-                usable = isinstance(theirs, str) and is_tree_name(theirs)
-                contested.append((row, str(theirs) if usable else ""))
-            else:
-                self._failed(row, status)
-        if contested:
-            self._contesting += 1
-            self._session.ask(
-                ReadHeld(self.collection, [row.doc_id for row, _ in contested]),
-                lambda held: self._contested(contested, held),
-            )
-
-    def _contested(self, contested: list[tuple[ChangeRow, str]], held: list[Held | None]) -> None:
-        """The peer has another revision than the parent that was proposed."""
-        self._contesting -= 1
-        for (row, theirs), mine in zip(contested, held, strict=True):
-            if mine is None or mine.tid != row.tid:
-                self._settled(row)  # It changed here meanwhile: the feed has it again.
-                continue
-            relation = known(state_of(mine), theirs) if theirs else Relation.UNKNOWN
-            if relation is Relation.SAME:
-                self._marks.append((row.doc_id, theirs))
-                self._settled(row)
-            elif relation is Relation.OLD and theirs != row.mark:
-                # An earlier push arrived and its answer was lost: propose on top of it.
-                self._rows.appendleft(row._replace(mark=theirs))
-            elif self._pulls or self._session.config.peer_is_settee:
-                # The pull brings it and resolves. (A settee peer says 409 only when its own
-                # revision descends from this one.)
-                self._settled(row)
-            else:
-                self._failed(row, 409)
-
-    def _failed(self, row: ChangeRow, code: int) -> None:
-        why = "it is in conflict with the peer's" if code == 409 else f"status {code}"
-        error = SyncError(
-            f"the peer did not take document {row.doc_id!r}: {why}",
-            domain="HTTP",
-            code=code,
-            transient=code in TRANSIENT_HTTP,
-        )
-        deleted = bool(row.flags & DELETED)
-        self._session.report(self.collection, True, row.doc_id, deleted, error)
-        self._settle_unless_transient(row, error)
-
-    def _rev_properties(self, row: ChangeRow, revision: RevisionOut) -> dict[str, str]:
-        properties = super()._rev_properties(row, revision)
-        properties["noconflicts"] = "1"
-        return properties
-
-    def _superseded(self, item: _Wanted, revision: RevisionOut) -> None:
-        self._gone(item.row, 410, "a newer revision follows")
-        self._unread = True  # The newer one has a higher sequence: read on, one-shot too.
-
-    def _settled(self, row: ChangeRow) -> None:
-        self._checkpointer.completed.add(row.seq)
-
-    def _confirmed(self, sent: RevSent) -> None:
-        self._marks.append((sent.row.doc_id, sent.tid))
-        self._checkpointer.completed.add(sent.row.seq)
-
-    def _refused(self, sent: RevSent, error: SyncError) -> bool:
-        doc_id = sent.row.doc_id
-        before = self._forbidden.pop(doc_id, None)
-        if (error.domain, error.code) == ("HTTP", 403) and before != sent.tid:
-            self._forbidden[doc_id] = sent.tid  # Once more, when the rest is done.
-            self._again.append(sent.row)
-            return True
-        conflict = error.code == 409 or (error.domain, error.code) == ("LiteCore", 8)
-        if conflict and (self._pulls or self._session.config.peer_is_settee):
-            self._settled(sent.row)  # As for a contested proposal: the pull brings theirs.
-            return True
-        return super()._refused(sent, error)
+def _generation(tid: str) -> int:
+    """Return a tree name's generation; 0 for a version."""
+    return names.generation(tid) if names.is_tree_name(tid) else 0
 
 
-class PassivePusher(Pusher):
-    """The pusher of the peer that accepted the connection; it sleeps until `subChanges` comes."""
-
-    _profile = "changes"
-
-    def __init__(self, session: Session, wire: int, collection: int) -> None:
-        super().__init__(session, wire, collection)
-        self._subscribed = False
-        self._told_caught_up = True
-        self._replacements = False
-        self.given = SequenceSet(())
-        """Sequences that this very peer has just caused: not announced back to it."""
-
-    @property
-    def is_subscribed(self) -> bool:
-        """Whether the peer asked for changes."""
-        return self._subscribed
-
-    def subscribe(self, request: Request, doc_ids: frozenset[str] | None) -> None:
-        """Begin to send changes as `subChanges` asks (wire protocol 3.4)."""
-        properties = request.properties
-        since = properties.get("since", "0")
-        usable = since.isascii() and since.isdigit() and len(since) < 20
-        self._since = min(int(since), _SEQUENCE_MAX) if usable else 0
-        self._continuous = is_true(properties, "continuous")
-        self._active_only = is_true(properties, "activeOnly")
-        self._replacements = is_true(properties, "sendReplacementRevs")
-        self._doc_ids = doc_ids
-        self._subscribed = True
-        self._unread = True
-        self._told_caught_up = False
-
-    def pump(self) -> None:
-        """Start whatever may be started now."""
-        if self._subscribed:
-            super().pump()
-
-    def _accepted(self, rows: list[ChangeRow], end: int) -> list[ChangeRow]:
-        given = self.given
-        if not given.end():
-            return rows
-        last = rows[-1] if rows else None
-        # The last row goes out even if the peer gave it: it moves the peer's checkpoint past all.
-        fresh = [row for row in rows if row is last or row.seq not in given]
-        given.forget_below(end + 1)
-        return fresh
-
-    def _caught_up(self) -> None:
-        self._active_only = False  # It concerns what was there before only.
-        super()._caught_up()
-
-    def _offer_row(self, row: ChangeRow) -> list[object]:
-        deleted = row.flags & DELETED
-        if not deleted and not row.body_bytes:
-            return [row.seq, row.doc_id, row.tid]
-        return [row.seq, row.doc_id, row.tid, deleted, row.body_bytes]
-
-    def _take_answers(self, rows: list[ChangeRow], answers: list[object]) -> None:
-        for row, answer in zip(rows, answers, strict=True):
-            if isinstance(answer, list):
-                bases = tuple(
-                    name
-                    for name in answer[:_BASES_MAX]
-                    if isinstance(name, str) and is_tree_name(name)
-                )
-                self._wanted.append(_Wanted(row, bases))
-            else:  # 0: it has the revision; any other number: it does not want it.
-                self._release(row)
-
-    def _gone(self, row: ChangeRow, status: int, reason: str) -> None:
-        super()._gone(row, status, reason)
-        self._session.tell(
-            "norev",
-            self._wire,
-            {
-                "id": row.doc_id,
-                "rev": row.tid,
-                "sequence": str(row.seq),
-                "error": str(status),
-                "reason": reason,
-            },
-            b"",
-            compress=True,
-        )
-
-    def _superseded(self, item: _Wanted, revision: RevisionOut) -> None:
-        if self._replacements:
-            self._send(item, revision)
-        else:
-            self._gone(item.row, 410, "superseded by a newer revision")
-
-    def _rev_properties(self, row: ChangeRow, revision: RevisionOut) -> dict[str, str]:
-        properties = super()._rev_properties(row, revision)
-        if revision.tid != row.tid:
-            properties["replacedRev"] = row.tid
-        return properties
+def _is_of_delta(reply: Reply) -> bool:
+    """Whether a `rev` was refused because it was a delta (wire protocol 3.7)."""
+    domain = reply.properties.get("Error-Domain", "BLIP")
+    code = reply.properties.get("Error-Code", "")
+    return (domain == "HTTP" and code in ("404", "422")) or (
+        domain == "LiteCore" and code in ("31", "32")
+    )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
+from typing import ClassVar
 
 __all__ = ["RemoteSequences", "SequenceSet"]
 
@@ -32,7 +33,7 @@ class SequenceSet:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SequenceSet) and self.ranges() == other.ranges()
 
-    __hash__ = None  # type: ignore[assignment]  # Mutable.
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # Mutable.
 
     def __repr__(self) -> str:
         return f"SequenceSet({self.ranges()})"
@@ -100,38 +101,58 @@ class SequenceSet:
 class RemoteSequences:
     """The peer's sequences in the order announced, and how far all before are finished.
 
-    They are opaque (any JSON value, here as JSON text), so order of arrival is all there is.
+    They are opaque (any JSON value, here as JSON text), so order of arrival is all there is. But a
+    peer whose sequences are numbers may announce one late, because of an older revision of the same
+    document; then the checkpoint steps back.
     """
 
-    __slots__ = ("_last", "_pending")
+    __slots__ = ("_last", "_last_number", "_late", "_pending", "_since_number")
 
     def __init__(self, since: str = "") -> None:
         self._last = since
+        self._last_number = self._since_number = _number(since)
         self._pending: dict[str, str] = {}  # Sequence -> the one announced before it.
+        self._late: dict[str, int] = {}  # The same for those below one announced before.
 
     def announced(self, sequence: str, *, finished: bool) -> None:
         """Note a row of `changes`; `finished` if its revision isn't wanted."""
-        if sequence in self._pending:
+        if sequence in self:
             if finished:
                 self.finished(sequence)
+            return
+        number = _number(sequence)
+        # (A peer that starts over announces what lies before `since`: there is no going by that.)
+        if self._since_number < number < self._last_number:
+            if not finished:
+                self._late[sequence] = number - 1
             return
         if not finished:
             self._pending[sequence] = self._last
         self._last = sequence
+        self._last_number = number
 
     def finished(self, sequence: str) -> bool:
         """Note that the row is done with; false if it was not under way."""
-        before = self._pending.pop(sequence, None)
-        return before is not None
+        if self._pending.pop(sequence, None) is not None:
+            return True
+        return bool(self._late) and self._late.pop(sequence, None) is not None
 
     def __len__(self) -> int:
-        return len(self._pending)
+        return len(self._pending) + len(self._late)
 
     def __contains__(self, sequence: str) -> bool:
-        return sequence in self._pending
+        return sequence in self._pending or sequence in self._late
 
     def checkpoint(self) -> str:
         """Return the last sequence before the earliest unfinished one ("" if none)."""
-        for before in self._pending.values():
-            return before
-        return self._last
+        before = next(iter(self._pending.values()), self._last)
+        if self._late:
+            late = min(self._late.values())
+            if late < _number(before):
+                return str(late) if late else ""
+        return before
+
+
+def _number(sequence: str) -> int:
+    """Return a sequence that is a number, 0 for any other."""
+    return int(sequence) if len(sequence) < 20 and sequence.isdecimal() else 0

@@ -18,17 +18,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
 from settee.blip.connection import Connection
 from settee.blip.message import Reply, ReplyPart, Request, StreamWanted
 from settee.errors import PeerProtocolError, SetteeError, SyncError
 from settee.ids import CollectionName
-from settee.limits import INBOUND_BYTES_MAX
+from settee.limits import INBOUND_BYTES_MAX, REQUESTS_UNANSWERED_READING_MAX
 from settee.logs import room_log
 from settee.sync.blobs import BlobExchange, BlobFetch
 from settee.sync.checkpoint import Checkpointer
-from settee.sync.effects import Effect, ReadOwnCheckpoints
+from settee.sync.effects import Effect, KeepBases
 from settee.sync.events import (
     Activity,
     ActivityChanged,
@@ -41,21 +39,28 @@ from settee.sync.events import (
 from settee.sync.messages import (
     PERMANENT_CLOSE,
     TRANSIENT_CLOSE,
-    error_of_reply,
     status_of_error,
 )
+from settee.sync.opening import Opening
+from settee.sync.options import CollectionOptions
 from settee.sync.passive import PassiveRequests
 from settee.sync.patience import Patience
 from settee.sync.puller import Puller
-from settee.sync.pusher import ActivePusher, Pusher, RevSent
+from settee.sync.pusher import Pusher, RevSent
+from settee.sync.pusher_active import ActivePusher
 from settee.sync.sequences import SequenceSet
 
 __all__ = ["Session", "SessionConfig"]
 
 _log = room_log("sync")
 
+_INBOUND_BYTES_REFUSED: Final = 2 * INBOUND_BYTES_MAX
+"""With more than this waiting for the peer itself (blobs, rows announced) no more is taken."""
+
 _STOP_S: Final = 5.0
 """A stopped session may take this long to save its checkpoint."""
+
+_NO_OPTIONS: Final = CollectionOptions()
 
 Answered = Callable[[Any], None]
 Refused = Callable[[SetteeError], None]
@@ -86,6 +91,18 @@ class SessionConfig:
     """The database's public UUID, told in `getCollections`; informational."""
     wall_offset_s: float = 0.0
     """Seconds since 1970 at ``now == 0``."""
+    options: tuple[CollectionOptions, ...] = ()
+    """One per collection; empty: none has any."""
+    deltas: bool = False
+    """Whether revisions may travel as what changed against an earlier one."""
+    names_collections: bool | None = None
+    """Active: whether to open with `getCollections`; None: unless only the default one is meant."""
+    auto_purge: bool = True
+    """Active: purge documents that the peer takes our access away from."""
+
+    def options_of(self, collection: int) -> CollectionOptions:
+        """Return what holds for one collection."""
+        return self.options[collection] if self.options else _NO_OPTIONS
 
     @property
     def refuse_conflicts(self) -> bool:
@@ -107,7 +124,7 @@ class Session:
         self.revs_out = 0
         """`rev` messages sent and unanswered."""
         self.rev_bytes_out = 0
-        self.inbound_bytes = 0
+        self.inbound_bytes: int = 0
         """Bytes received and not yet stored."""
         self.checkpointers: dict[int, Checkpointer] = {}
         self.pushers: dict[int, Pusher] = {}
@@ -128,6 +145,7 @@ class Session:
         self._finished = False
         self._pushed = self._pulled = self._failed = 0
         self._bytes_pushed = self._bytes_pulled = 0
+        self._keeps_bases = False
         self._passive = PassiveRequests(self)
 
     # --- what the owner calls ---------------------------------------------------------------------
@@ -139,13 +157,7 @@ class Session:
         self._now = now
         self._patience.heard(now)
         self._started = True
-        config = self.config
-        self.with_collections = not (
-            len(config.collections) == 1 and config.collections[0].is_default
-        )
-        for index, id_ in enumerate(config.checkpoint_ids):
-            self.checkpointers[index] = Checkpointer(self, index, id_)
-        self.ask(ReadOwnCheckpoints(config.checkpoint_ids), self._own_checkpoints_read)
+        Opening(self).begin()
         self._pump()
 
     def stop(self, now: float) -> None:
@@ -285,7 +297,10 @@ class Session:
 
         Never while only the peer can help: what waits for blobs needs them to be read.
         """
-        return self.inbound_bytes > INBOUND_BYTES_MAX and bool(self._asked)
+        return bool(self._asked) and (
+            self.inbound_bytes > INBOUND_BYTES_MAX
+            or self.connection.incoming_unanswered > REQUESTS_UNANSWERED_READING_MAX
+        )
 
     @property
     def is_finished(self) -> bool:
@@ -378,19 +393,38 @@ class Session:
             return {"Profile": profile, "collection": str(collection), **properties}
         return {"Profile": profile, **properties}
 
+    def take_in(self, byte_count: int) -> None:
+        """Count bytes received; raises PeerProtocolError if the peer has overdone it."""
+        if self.inbound_bytes > _INBOUND_BYTES_REFUSED:
+            raise PeerProtocolError("too much is under way", code=503, transient=True)
+        self.inbound_bytes += byte_count
+
     def refuse_request(self, number: int, error: SetteeError) -> None:
         """Answer a request with the ERR that tells of `error`."""
         domain, code, text = status_of_error(error)
         self.connection.reply_error(number, domain, code, text)
 
+    def use_deltas(self) -> None:
+        """Have earlier bodies kept from now on; asked for once."""
+        if not self._keeps_bases:
+            self._keeps_bases = True
+            self.ask(KeepBases(), lambda _: None)
+
     def report(
-        self, collection: int, pushed: bool, doc_id: str, deleted: bool, error: SetteeError | None
+        self,
+        collection: int,
+        pushed: bool,
+        doc_id: str,
+        deleted: bool,
+        error: SetteeError | None,
+        *,
+        access_removed: bool = False,
     ) -> None:
         """Report one document that was replicated or failed to be."""
         if error is not None:
             self._failed += 1
         documents = self._reports.setdefault((collection, pushed), [])
-        documents.append(DocumentReplicated(doc_id, deleted, error))
+        documents.append(DocumentReplicated(doc_id, deleted, error, access_removed))
 
     def counted_push(self, body_bytes: int) -> None:
         """Count a document sent and confirmed."""
@@ -411,11 +445,14 @@ class Session:
         """Note that a document can't be replicated for the time being, but perhaps later."""
         self._patience.held_back(self._now)
 
-    def resolved(self, wire: int) -> None:
-        """Note that a pulled revision was in conflict: what became of it may be new to the peer."""
+    def newer_here(self, wire: int, doc_id: str | None = None) -> None:
+        """Note that what was pulled is not what we have now: a conflict was resolved, or it is old.
+
+        `doc_id`: the document, if what we have is not new in the feed.
+        """
         pusher = self.pushers.get(wire)
         if isinstance(pusher, ActivePusher):
-            pusher.read_on()
+            pusher.read_on() if doc_id is None else pusher.offer_again(doc_id)
 
     def end(self, error: SetteeError, *, close_code: int | None = None) -> None:
         """End the session because of `error`."""
@@ -510,103 +547,6 @@ class Session:
                 code=403,
             )
         return puller
-
-    # --- beginning, active ------------------------------------------------------------------------
-
-    def _own_checkpoints_read(self, bodies: list[bytes | None]) -> None:
-        for checkpointer, body in zip(self.checkpointers.values(), bodies, strict=True):
-            checkpointer.own_read(body)
-        if self.with_collections:
-            body_ = orjson.dumps(
-                {
-                    "checkpoint_ids": list(self.config.checkpoint_ids),
-                    "collections": [name.path for name in self.config.collections],
-                }
-            )
-            properties = {"uuid": self.config.uuid} if self.config.uuid else {}
-            self.request(
-                "getCollections", None, properties, body_, self._collections_told, timed=True
-            )
-        else:
-            self.request(
-                "getCheckpoint",
-                0,
-                {"client": self.config.checkpoint_ids[0]},
-                b"",
-                self._checkpoint_told,
-                timed=True,
-            )
-
-    def _checkpoint_told(self, reply: Reply) -> None:
-        if not reply.error:
-            self._begin(0, reply.properties.get("rev", ""), reply.body)
-            return
-        error = error_of_reply(reply, "to read the checkpoint")
-        if error.domain == "HTTP" and error.code == 404:
-            self._begin(0, "", None)
-        else:
-            self.end(error)
-
-    def _collections_told(self, reply: Reply) -> None:
-        if reply.error:
-            self.end(error_of_reply(reply, "to replicate these collections"))
-            return
-        try:
-            answers = orjson.loads(reply.body)
-        except orjson.JSONDecodeError:
-            answers = None
-        names = self.config.collections
-        if not isinstance(answers, list) or len(answers) != len(names):
-            raise PeerProtocolError("the reply to getCollections is not one entry a collection")
-        missing = [name.path for name, a in zip(names, answers, strict=True) if a is None]
-        if missing:
-            text = ", ".join(missing)
-            error = SyncError(f"the peer has no collection {text}", domain="HTTP", code=404)
-            self.end(error, close_code=1000)  # Nothing is wrong with the peer (wire protocol 3.1).
-            return
-        for index, answer in enumerate(answers):
-            if not isinstance(answer, dict):
-                raise PeerProtocolError("the reply to getCollections has an entry of no use")
-            rev = answer.pop("rev", "")
-            try:
-                body = orjson.dumps(answer) if answer else None
-            except orjson.JSONEncodeError as exc:  # Nested deeper than can be written.
-                raise PeerProtocolError("the peer has a checkpoint of no use") from exc
-            self._begin(index, rev if isinstance(rev, str) else "", body)
-
-    def _begin(self, index: int, rev: str, peers_body: bytes | None) -> None:
-        config = self.config
-        checkpointer = self.checkpointers[index]
-        checkpointer.agreed(rev, peers_body)
-        if config.push:
-            self.pushers[index] = ActivePusher(
-                self, index, checkpointer, continuous=config.continuous, pulls=config.pull
-            )
-        if config.pull:
-            self.pullers[index] = Puller(
-                self, index, index, remote=checkpointer.remote, pusher=None
-            )
-            self._subscribe(index, checkpointer)
-
-    def _subscribe(self, index: int, checkpointer: Checkpointer) -> None:
-        properties: dict[str, str] = {}
-        since = checkpointer.remote.checkpoint()
-        if since:
-            properties["since"] = since
-        if self.config.continuous:
-            properties["continuous"] = "true"
-        properties |= {
-            "batch": "200",
-            "versioning": "rev-trees",
-            "sendReplacementRevs": "1",
-            "revocations": "true",
-        }
-
-        def subscribed(reply: Reply) -> None:
-            if reply.error:
-                self.end(error_of_reply(reply, "to send its changes"))
-
-        self.request("subChanges", index, properties, b"", subscribed, timed=True)
 
     # --- going on ---------------------------------------------------------------------------------
 

@@ -1,0 +1,241 @@
+"""Sending the revisions of one collection, as the peer that opened the connection.
+
+Room: pure protocol.
+Touches: settee.blip, settee.doc, settee.errors, settee.limits, settee.sync.
+Never touches: sockets, files, the wall clock, randomness.
+Spec: wire protocol 3.6, 3.7, 9.3.
+
+It proposes its rows, keeps the checkpoint of what is done, and knows what the peer has from earlier
+sessions (marks). What the peer refuses is done with, unless it may succeed later.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from settee.doc.conflict import Relation, known
+from settee.doc.records import DELETED, ChangeRow, ChangesPage, Held, RevisionOut
+from settee.doc.revision import is_tree_name
+from settee.errors import PeerProtocolError, SyncError
+from settee.sync.checkpoint import Checkpointer
+from settee.sync.effects import ReadChanges, ReadHeld, RecordMarks
+from settee.sync.history import same_digest, state_of
+from settee.sync.messages import TRANSIENT_HTTP
+from settee.sync.pusher import Pusher, RevSent, Wanted
+
+if TYPE_CHECKING:
+    from settee.sync.session import Session
+
+__all__ = ["ActivePusher"]
+
+
+class ActivePusher(Pusher):
+    """The pusher of the peer that opened the connection: it proposes, and keeps the checkpoint."""
+
+    _profile = "proposeChanges"
+    _in_order = False
+
+    def __init__(
+        self,
+        session: Session,
+        wire: int,
+        checkpointer: Checkpointer,
+        *,
+        continuous: bool,
+        pulls: bool,
+    ) -> None:
+        super().__init__(session, wire, wire)
+        self._checkpointer = checkpointer
+        self._continuous = continuous
+        self._pulls = pulls
+        self._since = checkpointer.completed.first_missing() - 1
+        self._unread = True
+        self._marks: list[tuple[str, str]] = []
+        self._forbidden: dict[str, str] = {}  # Refused with 403: document -> revision.
+        self._again: list[ChangeRow] = []
+        self._contesting = 0  # Questions to storage about rows that were settled before.
+        self._lagging: set[str] = set()
+        self._doubtful_until = -1  # A sequence; up to it marks may be wrong. -1: not yet known.
+
+        options = session.config.options_of(wire)
+        self._only = None if options.document_ids is None else frozenset(options.document_ids)
+
+    def read_on(self) -> None:
+        """Look for changes once more, one-shot too: the pull has just made some to be pushed."""
+        self._unread = True
+
+    def offer_again(self, doc_id: str) -> None:
+        """The peer has turned out to have an older revision of a document than it should have."""
+        self._lagging.add(doc_id)
+
+    def _look_up_lagging(self) -> None:
+        doc_ids, self._lagging = frozenset(self._lagging), set()
+        self._contesting += 1
+        self._session.ask(
+            ReadChanges(self.collection, 0, len(doc_ids), doc_ids, False), self._lagging_found
+        )
+
+    def _lagging_found(self, page: ChangesPage) -> None:
+        self._contesting -= 1
+        to_come = self._out.keys() | {row.doc_id for row in self._rows}
+        rows = [r for r in page.rows if r.seq <= self._since and r.doc_id not in to_come]
+        if rows:
+            super()._queue(rows)  # They have passed the filter before.
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything known has been proposed, sent, answered and noted."""
+        return super().is_idle and not (
+            self._again or self._marks or self._contesting or self._lagging
+        )
+
+    def pump(self) -> None:
+        """Start whatever may be started now."""
+        if self._again and not self._rows and super().is_idle:
+            self._rows.extend(self._again)
+            self._again.clear()
+            self._told_caught_up = False
+        if self._lagging:
+            self._look_up_lagging()
+        super().pump()
+        if self._marks:
+            marks, self._marks = self._marks, []
+            self._session.ask(RecordMarks(self.collection, marks), lambda _: None)
+
+    def _is_of_another_past(self, last_seq: int) -> bool:
+        checkpointer = self._checkpointer
+        if self._doubtful_until < 0:  # What is pulled from now on the peer has for certain.
+            self._doubtful_until = 0 if checkpointer.marks_hold else last_seq
+        if last_seq >= checkpointer.completed.end() - 1:
+            return super()._is_of_another_past(last_seq)
+        checkpointer.start_over()
+        self._doubtful_until = last_seq
+        return True
+
+    def _accepted(self, rows: list[ChangeRow], end: int) -> list[ChangeRow]:
+        completed = self._checkpointer.completed
+        fresh: list[ChangeRow] = []
+        before = self._since
+        for row in rows:
+            seq = row.seq
+            completed.add_range(before + 1, seq)  # No document has these any more.
+            before = seq
+            if seq in completed:
+                continue
+            if self._only is not None and row.doc_id not in self._only:
+                completed.add(seq)
+                continue
+            if not same_digest(row.mark, row.tid):
+                fresh.append(row)
+            elif seq <= self._doubtful_until:
+                fresh.append(row._replace(mark=""))
+            else:
+                completed.add(seq)  # The same version: the remote has it.
+        completed.add_range(before + 1, end + 1)
+        return fresh
+
+    def _offer_properties(self) -> dict[str, str]:
+        return {"conflictIncludesRev": "true"}
+
+    def _offer_row(self, row: ChangeRow) -> list[object]:
+        return [row.doc_id, row.tid, row.mark, row.body_bytes]
+
+    def _take_answers(self, rows: list[ChangeRow], answers: list[object]) -> None:
+        contested: list[tuple[ChangeRow, str, bool]] = []
+        wanted = self._wanted
+        for row, answer in zip(rows, answers, strict=True):
+            if answer == 0 or answer is None:
+                wanted.append(Wanted(row, (row.mark,) if row.mark else ()))
+                continue
+            status: object = answer
+            theirs: object = None
+            if isinstance(answer, dict):
+                status, theirs = answer.get("status"), answer.get("rev")
+                if status == 0:
+                    wanted.append(Wanted(row, (row.mark,) if row.mark else ()))
+                    continue
+            if type(status) is not int:
+                raise PeerProtocolError(f"the status {status!r:.80} of a proposed revision")
+            self._release(row)
+            if status == 304:
+                self._marks.append((row.doc_id, row.tid))
+                self._settled(row)
+            elif status == 409:
+                usable = isinstance(theirs, str) and is_tree_name(theirs)
+                contested.append((row, str(theirs) if usable else "", theirs == ""))
+            else:
+                self._failed(row, status)
+        if contested:
+            self._contesting += 1
+            self._session.ask(
+                ReadHeld(self.collection, [row.doc_id for row, _, _ in contested]),
+                lambda held: self._contested(contested, held),
+            )
+
+    def _contested(
+        self, contested: list[tuple[ChangeRow, str, bool]], held: list[Held | None]
+    ) -> None:
+        """The peer has another revision than the parent that was proposed."""
+        self._contesting -= 1
+        for (row, theirs, gone), mine in zip(contested, held, strict=True):
+            state = None if mine is None else state_of(mine)
+            if state is None or known(state, row.tid) is not Relation.SAME:
+                self._settled(row)  # It changed here meanwhile: the feed has it again.
+                continue
+            relation = known(state, theirs) if theirs else Relation.UNKNOWN
+            if relation is Relation.SAME:
+                self._marks.append((row.doc_id, theirs))
+                self._settled(row)
+            elif gone and row.mark:
+                self._rows.appendleft(row._replace(mark=""))  # It lost the document: as a new one.
+            elif relation is Relation.OLD and theirs != row.mark:
+                # An earlier push arrived and its answer was lost: propose on top of it.
+                # (The name may have been lifted since, which takes no new sequence.)
+                self._rows.appendleft(row._replace(tid=state.tid, mark=theirs))
+            elif self._pulls or self._session.config.peer_is_settee:
+                # The pull brings it and resolves. (A settee peer says 409 only when its own
+                # revision descends from this one.)
+                self._settled(row)
+            else:
+                self._failed(row, 409)
+
+    def _failed(self, row: ChangeRow, code: int) -> None:
+        why = "it is in conflict with the peer's" if code == 409 else f"status {code}"
+        error = SyncError(
+            f"the peer did not take document {row.doc_id!r}: {why}",
+            domain="HTTP",
+            code=code,
+            transient=code in TRANSIENT_HTTP,
+        )
+        deleted = bool(row.flags & DELETED)
+        self._session.report(self.collection, True, row.doc_id, deleted, error)
+        self._settle_unless_transient(row, error)
+
+    def _rev_properties(self, row: ChangeRow, revision: RevisionOut) -> dict[str, str]:
+        properties = super()._rev_properties(row, revision)
+        properties["noconflicts"] = "1"
+        return properties
+
+    def _superseded(self, item: Wanted, revision: RevisionOut) -> None:
+        self._gone(item.row, 410, "a newer revision follows")
+        self._unread = True  # The newer one has a higher sequence: read on, one-shot too.
+
+    def _settled(self, row: ChangeRow) -> None:
+        self._checkpointer.completed.add(row.seq)
+
+    def _confirmed(self, sent: RevSent) -> None:
+        self._marks.append((sent.row.doc_id, sent.tid))
+        self._checkpointer.completed.add(sent.row.seq)
+
+    def _refused(self, sent: RevSent, error: SyncError) -> bool:
+        doc_id = sent.row.doc_id
+        before = self._forbidden.pop(doc_id, None)
+        if (error.domain, error.code) == ("HTTP", 403) and before != sent.tid:
+            self._forbidden[doc_id] = sent.tid  # Once more, when the rest is done.
+            self._again.append(sent.row)
+            return True
+        conflict = error.code == 409 or (error.domain, error.code) == ("LiteCore", 8)
+        if conflict and (self._pulls or self._session.config.peer_is_settee):
+            self._settled(sent.row)  # As for a contested proposal: the pull brings theirs.
+            return True
+        return super()._refused(sent, error)

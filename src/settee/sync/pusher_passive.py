@@ -1,0 +1,155 @@
+"""Sending the revisions of one collection, as the peer that accepted the connection.
+
+Room: pure protocol.
+Touches: settee.blip, settee.doc, settee.errors, settee.limits, settee.sync.
+Never touches: sockets, files, the wall clock, randomness.
+Spec: wire protocol 3.4, 3.5, 3.7, 3.8.
+
+It sleeps until `subChanges` comes, and keeps nothing over the end of the session: where to begin is
+what the peer says. What the peer itself has just pushed is not announced back to it row by row.
+"""
+
+from __future__ import annotations
+
+from itertools import takewhile
+from typing import TYPE_CHECKING, Final
+
+from settee.blip.message import Request
+from settee.doc.records import DELETED, ChangeRow, RevisionOut
+from settee.doc.revision import is_tree_name
+from settee.limits import HISTORY_NAMES_MAX
+from settee.sync.messages import is_true
+from settee.sync.pusher import Pusher, Wanted
+from settee.sync.sequences import SequenceSet
+
+if TYPE_CHECKING:
+    from settee.sync.session import Session
+
+__all__ = ["PassivePusher"]
+
+_BASES_MAX: Final = HISTORY_NAMES_MAX
+"""Ancestors that a peer says it has, looked at for one row."""
+
+_SEQUENCE_MAX: Final = 2**63 - 1
+"""The greatest sequence that storage can be asked about."""
+
+
+class PassivePusher(Pusher):
+    """The pusher of the peer that accepted the connection; it sleeps until `subChanges` comes."""
+
+    _profile = "changes"
+    _in_order = True  # Its checkpoint passes whatever was announced before.
+
+    def __init__(self, session: Session, wire: int, collection: int) -> None:
+        super().__init__(session, wire, collection)
+        self._subscribed = False
+        self._shot = False  # One shot, and all that was there has been announced.
+        self._over = False  # And then something came that was not the peer's own.
+        self._told_caught_up = True
+        self._replacements = False
+        self.given: SequenceSet = SequenceSet(())
+        """Sequences that this very peer has just caused: not announced back to it."""
+
+    @property
+    def is_subscribed(self) -> bool:
+        """Whether the peer asked for changes."""
+        return self._subscribed
+
+    def subscribe(self, request: Request, doc_ids: frozenset[str] | None) -> None:
+        """Begin to send changes as `subChanges` asks (wire protocol 3.4)."""
+        properties = request.properties
+        since = properties.get("since", "0")
+        usable = since.isascii() and since.isdigit() and len(since) < 20
+        self._since = min(int(since), _SEQUENCE_MAX) if usable else 0
+        self._continuous = is_true(properties, "continuous")
+        self._active_only = is_true(properties, "activeOnly")
+        self._replacements = is_true(properties, "sendReplacementRevs")
+        self._doc_ids = doc_ids
+        self._subscribed = True
+        self._unread = True
+        self._told_caught_up = False
+
+    def pump(self) -> None:
+        """Start whatever may be started now."""
+        if self._subscribed:
+            super().pump()
+
+    def local_changed(self) -> None:
+        """Note that the feed has new rows.
+
+        After one shot, too, a settee peer hears the last row of what it pushes, up to the first
+        that is not its own: else its next pull would be announced all of it.
+        """
+        if self._continuous or self._tells_of_pushes:
+            self._unread = True
+
+    @property
+    def _tells_of_pushes(self) -> bool:
+        return self._shot and not self._over and self._session.config.peer_is_settee
+
+    def _accepted(self, rows: list[ChangeRow], end: int) -> list[ChangeRow]:
+        given = self.given
+        if self._shot:
+            run = [] if self._over else list(takewhile(lambda row: row.seq in given, rows))
+            self._over = self._over or len(run) < len(rows)
+            rows = run
+        if not given.end():
+            return rows
+        last = rows[-1] if rows else None
+        # The last row goes out even if the peer gave it: it moves the peer's checkpoint past all.
+        fresh = [row for row in rows if row is last or row.seq not in given]
+        given.forget_below(end + 1)
+        return fresh
+
+    def _caught_up(self) -> None:
+        self._active_only = False  # It concerns what was there before only.
+        self._shot = not self._continuous
+        super()._caught_up()
+        if self._tells_of_pushes and self.given.end() > self._since:
+            self._unread = True
+
+    def _offer_row(self, row: ChangeRow) -> list[object]:
+        deleted = row.flags & DELETED
+        if not deleted and not row.body_bytes:
+            return [row.seq, row.doc_id, row.tid]
+        return [row.seq, row.doc_id, row.tid, deleted, row.body_bytes]
+
+    def _take_answers(self, rows: list[ChangeRow], answers: list[object]) -> None:
+        for row, answer in zip(rows, answers, strict=True):
+            if isinstance(answer, list):
+                bases = tuple(
+                    name
+                    for name in answer[:_BASES_MAX]
+                    if isinstance(name, str) and is_tree_name(name)
+                )
+                self._wanted.append(Wanted(row, bases))
+            else:  # 0: it has the revision; any other number: it does not want it.
+                self._release(row)
+
+    def _gone(self, row: ChangeRow, status: int, reason: str) -> None:
+        super()._gone(row, status, reason)
+        self._session.tell(
+            "norev",
+            self._wire,
+            {
+                "id": row.doc_id,
+                "rev": row.tid,
+                "sequence": str(row.seq),
+                "error": str(status),
+                "reason": reason,
+            },
+            b"",
+            compress=True,
+        )
+
+    def _superseded(self, item: Wanted, revision: RevisionOut) -> None:
+        if self._replacements:
+            self._send(item, revision)
+        else:
+            self._gone(item.row, 410, "superseded by a newer revision")
+
+    def _rev_properties(self, row: ChangeRow, revision: RevisionOut) -> dict[str, str]:
+        properties = super()._rev_properties(row, revision)
+        if revision.tid != row.tid:
+            properties["replacedRev"] = row.tid
+        return properties

@@ -1,0 +1,130 @@
+"""The table that a run ends with: one row per scenario, one column per peer, no cell empty."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+from typing import Final, NamedTuple
+
+__all__ = ["COUCHBASE_LITE", "NEVER", "ROWS", "SYNC_GATEWAY", "Cell", "Table"]
+
+COUCHBASE_LITE: Final = "couchbase-lite"
+SYNC_GATEWAY: Final = "sync-gateway"
+
+ROWS: Final = (
+    "no document",
+    "1 document",
+    "1,000 documents",
+    "20,000 documents",
+    "unicode",
+    "extreme documents",
+    "named collections",
+    "blobs: 0 B, 1 B, 100 KB",
+    "large blob",
+    "deletes and resurrections",
+    "conflicts, default resolver",
+    "continuous, 200 edits",
+    "restart of settee",
+    "death of the active peer",
+    "second sync sends nothing",
+    "wrong password",
+    "no such database",
+    "TLS: pinned",
+    "TLS: self-signed only",
+    "TLS: signed by an authority",
+    "read-only listener",
+)
+"""The scenarios, each marked on its tests by `@pytest.mark.scenario(...)`."""
+
+_NOT_BUILT: Final = "not built yet"
+
+LATER: Final = {
+    "deltas": _NOT_BUILT,
+    "filters and channels": _NOT_BUILT,
+    "conflicts, custom resolver": _NOT_BUILT,
+    "protocol level 2": _NOT_BUILT,
+    "default collection of 3.4 and 4.x": _NOT_BUILT,
+    "client certificates": _NOT_BUILT,
+}
+"""Rows without tests, and why."""
+
+NEVER: Final = {
+    ("named collections", COUCHBASE_LITE): "3.0 has none; they came with 3.1",
+    ("TLS: self-signed only", COUCHBASE_LITE): "not in the community edition",
+    ("deltas", COUCHBASE_LITE): "not in the community edition",
+    ("deltas", SYNC_GATEWAY): "not in the community edition",
+    ("read-only listener", SYNC_GATEWAY): "it is the listener",
+    ("default collection of 3.4 and 4.x", COUCHBASE_LITE): "3.0 is older",
+    ("default collection of 3.4 and 4.x", SYNC_GATEWAY): "it takes both dialects",
+}
+"""Cells that stay without a test, and why."""
+
+MISSING_GATEWAY: Final = "no program here: see SETTEE_SYNC_GATEWAY"
+
+
+class Cell(NamedTuple):
+    """What the tests of one scenario with one peer came to."""
+
+    passed: int = 0
+    failed: int = 0
+
+    @property
+    def text(self) -> str:
+        if self.failed:
+            return f"FAILED {self.failed} of {self.passed + self.failed}"
+        return f"ok ({self.passed})"
+
+
+class Table:
+    """Collects results; `versions` names each peer that took part."""
+
+    def __init__(self) -> None:
+        self.versions: dict[str, str] = {}
+        self._cells: dict[tuple[str, str], Cell] = {}
+
+    def add(self, scenario: str, peer: str, *, passed: bool) -> None:
+        """Note one test's result."""
+        cell = self._cells.get((scenario, peer), Cell())
+        self._cells[scenario, peer] = Cell(cell.passed + passed, cell.failed + (not passed))
+
+    def cell(self, scenario: str, peer: str) -> str:
+        """Return what stands in one cell."""
+        found = self._cells.get((scenario, peer))
+        if found is not None:
+            return found.text
+        if (scenario, peer) in NEVER:
+            return NEVER[scenario, peer]
+        if scenario in LATER:
+            return LATER[scenario]
+        return "not run" if peer in self.versions else MISSING_GATEWAY
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Return the table, without its heading."""
+        return [
+            (name, self.cell(name, COUCHBASE_LITE), self.cell(name, SYNC_GATEWAY))
+            for name in (*ROWS, *LATER)
+        ]
+
+    def heading(self) -> tuple[str, str, str]:
+        """Return the heading."""
+        return (
+            "scenario",
+            self.versions.get(COUCHBASE_LITE, "Couchbase Lite for Java (not run)"),
+            self.versions.get(SYNC_GATEWAY, "Sync Gateway (not run)"),
+        )
+
+    def text(self) -> list[str]:
+        """Return lines for a terminal."""
+        table = [self.heading(), *self.rows()]
+        widths = [max(len(row[column]) for row in table) for column in range(3)]
+        return [
+            "  ".join(each.ljust(width) for each, width in zip(row, widths, strict=True)).rstrip()
+            for row in table
+        ]
+
+    def markdown(self) -> str:
+        """Return the table for docs/compatibility.md."""
+        today = datetime.datetime.now(datetime.UTC).date()
+        lines = [" | ".join(row) for row in (self.heading(), ("---",) * 3, *self.rows())]
+        machine = f"Python {platform.python_version()} on {platform.system()}"
+        return f"Run of {today}, {machine}.\n\n" + "\n".join(f"| {line} |" for line in lines) + "\n"

@@ -1,0 +1,78 @@
+"""A listener that asks about each document who may read and who may write it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from settee import (
+    AccessRequest,
+    BasicAuthenticator,
+    Blob,
+    Database,
+    ListenerPasswordAuthenticator,
+    RefusedError,
+    TLSIdentity,
+    URLEndpointListener,
+)
+
+IDENTITY = TLSIdentity.anonymous()
+
+
+def authorize(request: AccessRequest) -> bool:
+    """Everybody reads what is public or their own, and writes their own."""
+    owner = request.document.get("owner")
+    if request.write:
+        return owner == request.user
+    return owner == request.user or bool(request.document.get("public"))
+
+
+@pytest.fixture
+def kitchen(tmp_path: Path) -> Iterator[Database]:
+    with Database("kitchen", directory=tmp_path) as db:
+        yield db
+
+
+@pytest.fixture
+def url(kitchen: Database) -> Iterator[str]:
+    with URLEndpointListener(
+        kitchen,
+        host="127.0.0.1",
+        tls_identity=IDENTITY,
+        authenticator=ListenerPasswordAuthenticator(lambda user, password: password == "x"),
+        authorize=authorize,
+    ) as listener:
+        yield listener.urls[0]
+
+
+@pytest.mark.feature("LIS-17")
+def test_users_get_and_give_only_what_they_may(kitchen: Database, tmp_path: Path, url: str) -> None:
+    secret = Blob.from_bytes(b"a secret picture" * 100, "image/png")
+    kitchen.default_collection["of-bob"] = {"owner": "bob", "n": 1}
+    kitchen.default_collection["of-eve"] = {"owner": "eve", "n": 2, "image": secret}
+    kitchen.default_collection["for-all"] = {"owner": "eve", "public": True, "n": 3}
+    with Database("van", directory=tmp_path) as van:
+        van.default_collection["new-of-bob"] = {"owner": "bob", "n": 4}
+        van.default_collection["forged"] = {"owner": "eve", "n": 5}
+        result = van.replicate(
+            url,
+            authenticator=BasicAuthenticator("bob", "x"),
+            pinned_server_certificate=IDENTITY.fingerprint,
+        )
+        assert set(van.default_collection) == {"of-bob", "for-all", "new-of-bob", "forged"}
+        assert "new-of-bob" in kitchen.default_collection
+        assert "forged" not in kitchen.default_collection
+        (error,) = result.errors
+        assert error.doc_id == "forged"
+        assert isinstance(error.error, RefusedError)
+        assert error.error.code == 403
+    with Database("eves", directory=tmp_path) as eves:
+        eves.replicate(
+            url,
+            authenticator=BasicAuthenticator("eve", "x"),
+            pinned_server_certificate=IDENTITY.fingerprint,
+        )
+        assert set(eves.default_collection) == {"of-eve", "for-all"}
+        assert eves.default_collection["of-eve"]["image"].read() == secret.read()

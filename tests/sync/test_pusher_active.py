@@ -1,0 +1,409 @@
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from settee.doc.revision import name
+from settee.doc.version import Version
+from settee.errors import PeerProtocolError, SyncError
+from settee.sync import effects as asks
+from tests.sync.peers import (
+    Driven,
+    MemoryStorage,
+    active,
+    opened,
+    pushing,
+    rows_of,
+    saved_checkpoint,
+    sync,
+)
+
+STRANGER = Version(2**60 + 77, "z" * 21 + "A")
+
+
+def test_each_document_is_proposed_sent_and_done() -> None:
+    storage = MemoryStorage("a")
+    tid = storage.save("doc", {"a": 1})
+    driven, peer = pushing(storage)
+    request = peer.take("proposeChanges")
+    assert request.properties == {"Profile": "proposeChanges", "conflictIncludesRev": "true"}
+    assert orjson.loads(request.body) == [["doc", tid, "", 7]]
+    caught_up = peer.take("proposeChanges")
+    assert (caught_up.body, caught_up.no_reply) == (b"[]", True)
+    peer.reply(request, [], maxHistory="20")
+    peer.run()
+    rev = peer.take("rev")
+    assert rev.body == b'{"a":1}'
+    assert rev.properties == {
+        "Profile": "rev",
+        "id": "doc",
+        "rev": tid,
+        "sequence": "1",
+        "noconflicts": "1",
+    }
+    peer.reply(rev)
+    peer.run()
+    assert storage.marks == {(0, "doc"): tid}
+    assert saved_checkpoint(peer)["local"] == 1
+    assert driven.finished is not None
+    assert driven.session.progress.pushed == 1
+
+
+def test_a_tombstone_is_pushed_like_any_other() -> None:
+    storage = MemoryStorage("a")
+    first = storage.save("doc", {"a": 1})
+    second = storage.save("doc", None)
+    _, peer = pushing(storage)
+    rows_of(peer)
+    rev = peer.take("rev")
+    assert rev.properties["deleted"] == "1"
+    assert rev.properties["history"] == first
+    assert (rev.properties["rev"], rev.body) == (second, b"{}")
+
+
+def test_304_is_success_and_nothing_is_sent() -> None:
+    storage = MemoryStorage("a")
+    tid = storage.save("doc", {})
+    driven, peer = pushing(storage)
+    peer.reply(peer.take("proposeChanges"), [304])
+    peer.run()
+    assert not peer.take_all("rev")
+    assert storage.marks == {(0, "doc"): tid}
+    assert saved_checkpoint(peer)["local"] == 1
+    assert driven.session.progress.pushed == 0
+
+
+@pytest.mark.parametrize("answer", [[], [0], [None], [0.0], [{"status": 0}], b"", b"null"])
+def test_a_missing_answer_means_send_it(answer: object) -> None:
+    storage = MemoryStorage("a")
+    storage.save("doc", {})
+    _, peer = pushing(storage)
+    peer.reply(peer.take("proposeChanges"), answer)
+    peer.run()
+    peer.take("rev")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"{",
+        {},
+        [0, 0],
+        ["304"],
+        [[]],
+        [True],
+        [1.5],
+        [{}],
+        [{"status": "409"}],
+        [{"status": None, "rev": "1-aa"}],
+    ],
+)
+def test_a_reply_that_makes_no_sense_ends_the_session_and_counts_nothing(answer: object) -> None:
+    storage = MemoryStorage("a")
+    storage.save("doc", {})
+    driven, peer = pushing(storage)
+    peer.reply(peer.take("proposeChanges"), answer)
+    peer.run()
+    assert isinstance(driven.error, PeerProtocolError)
+    assert storage.own == {}
+    assert storage.marks == {}
+
+
+@pytest.mark.parametrize("status", [403, 404, 500, 7, -1])
+def test_another_status_fails_the_document_for_good(status: int) -> None:
+    storage = MemoryStorage("a")
+    storage.fill(2)
+    driven, peer = pushing(storage)
+    peer.reply(peer.take("proposeChanges"), [status, 304])
+    peer.run()
+    assert saved_checkpoint(peer) == {"time": 0, "local": 2}
+    [(doc_id, error)] = driven.failures
+    assert doc_id == "doc00000"
+    assert isinstance(error, SyncError)
+    assert error.code == status
+    assert driven.session.progress.failed == 1
+
+
+@pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
+def test_a_status_that_passes_leaves_the_document_for_later(status: int) -> None:
+    storage = MemoryStorage("a")
+    storage.fill(2)
+    driven, peer = pushing(storage)
+    peer.reply(peer.take("proposeChanges"), [status, 304])
+    peer.run()
+    assert saved_checkpoint(peer) == {"time": 0, "localCompleted": [0, 1, 2, 1]}
+    [(_, error)] = driven.failures
+    assert isinstance(error, SyncError)
+    assert error.transient
+
+
+@pytest.mark.parametrize(
+    ("code", "close_code"), [(503, 4001), (400, 4002), (403, 4002), (409, 4002)]
+)
+def test_proposals_refused_as_a_whole_end_the_session(code: int, close_code: int) -> None:
+    storage = MemoryStorage("a")
+    storage.fill(2)
+    driven, peer = pushing(storage)
+    peer.refuse(peer.take("proposeChanges"), code)
+    peer.run()
+    assert driven.finished is not None
+    assert driven.finished.close_code == close_code
+    assert storage.own == {}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        409,
+        {"status": 409},
+        {"status": 409, "rev": ""},
+        {"status": 409, "rev": None},
+        {"status": 409, "rev": "1-abcd"},
+        {"status": 409, "rev": "garbage"},
+        {"status": 409, "rev": "7"},
+        {"status": 409, "rev": "1-" + "ab" * 50_000},
+        {"status": 409, "rev": "18ea99b9b4e50000@UAw43SNtT+Kfr2eFge5bKw"},
+    ],
+)
+@pytest.mark.parametrize("pull", [True, False])
+def test_a_conflict_is_left_to_the_pull_or_fails_where_there_is_none(
+    answer: object, pull: bool
+) -> None:
+    storage = MemoryStorage("a")
+    storage.save("doc", {})
+    driven, peer = pushing(storage, pull=pull)
+    peer.reply(peer.take("proposeChanges"), [answer])
+    peer.run()
+    assert not peer.take_all("rev")
+    assert saved_checkpoint(peer)["local"] == 1
+    assert [doc_id for doc_id, _ in driven.failures] == ([] if pull else ["doc"])
+    assert driven.error is None
+
+
+def test_after_a_lost_answer_it_is_proposed_on_top_of_what_arrived() -> None:
+    storage = MemoryStorage("a")
+    first = storage.save("doc", {"n": 1})
+    second = storage.save("doc", {"n": 2})
+    _, peer = pushing(storage)
+    peer.reply(peer.take("proposeChanges"), [{"status": 409, "rev": first}])
+    peer.run()
+    again = next(r for r in peer.take_all("proposeChanges") if not r.no_reply)
+    assert orjson.loads(again.body) == [["doc", second, first, 7]]
+    peer.reply(again, [])
+    peer.run()
+    rev = peer.take("rev")
+    assert (rev.properties["rev"], rev.properties["history"]) == (second, first)
+
+
+def test_a_peer_that_has_it_under_another_name_has_it() -> None:
+    storage = MemoryStorage("a")
+    storage.save("doc", {})
+    version = storage.docs[0]["doc"].state.vector.cv
+    _, peer = pushing(storage)
+    peer.reply(peer.take("proposeChanges"), [{"status": 409, "rev": name(9, version)}])
+    peer.run()
+    assert storage.marks[0, "doc"] == name(9, version)
+    assert saved_checkpoint(peer)["local"] == 1
+
+
+def test_a_peer_that_lost_the_document_gets_it_as_a_new_one() -> None:
+    storage = MemoryStorage("a")
+    first = storage.save("doc", {"n": 1})
+    storage.marks[0, "doc"] = first
+    second = storage.save("doc", {"n": 2})
+    _, peer = pushing(storage)
+    request = peer.take("proposeChanges")
+    assert orjson.loads(request.body) == [["doc", second, first, 7]]
+    peer.reply(request, [{"status": 409, "rev": ""}])
+    peer.run()
+    assert rows_of(peer) == [["doc", second, "", 7]]
+    assert peer.take("rev").properties["rev"] == second
+
+
+@pytest.mark.parametrize("lost", ["the last", "all", "its checkpoint"])
+def test_a_peer_that_was_restored_from_an_old_copy_gets_everything_again(lost: str) -> None:
+    left, right = MemoryStorage("a"), MemoryStorage("b", marks=False)
+    left.fill(100)
+    assert sync(left, right).a.error is None
+    docs, peers, last = dict(right.docs[0]), dict(right.peers), right.last_seq[0]
+    left.fill(100, prefix="more")
+    left.save("doc00003", {"n": "edited"})
+    assert sync(left, right).a.error is None
+    if lost == "the last":
+        right.docs[0], right.peers, right.last_seq[0] = docs, peers, last
+    elif lost == "all":
+        right.docs[0], right.peers, right.last_seq[0] = {}, {}, 0
+    else:
+        right.peers = {}
+    two = sync(left, right)
+    assert two.a.error is None
+    assert two.a.failures == []
+    assert right.contents() == left.contents()
+    expected = {"the last": 101, "all": 200, "its checkpoint": 0}[lost]
+    assert two.a.session.progress.pushed == expected
+    again = sync(left, right)
+    assert again.a.count(asks.ReadRevisions) == again.b.count(asks.ReadRevisions) == 0
+
+
+def test_after_a_reset_everything_is_compared_and_nothing_sent() -> None:
+    left, right = MemoryStorage("a"), MemoryStorage("b", marks=False)
+    left.fill(100)
+    right.fill(100, prefix="theirs")
+    assert sync(left, right).a.error is None
+    left.own.clear()
+    right.purge("doc00007")
+    two = sync(left, right)
+    assert two.a.session.progress.pushed == 1
+    assert right.contents() == left.contents()
+
+
+def test_a_409_for_a_revision_that_is_no_longer_ours_is_forgotten() -> None:
+    storage = MemoryStorage("a")
+    storage.save("doc", {"n": 1})
+    driven, peer = pushing(storage, continuous=True)
+    request = peer.take("proposeChanges")
+    second = driven.save("doc", {"n": 2})
+    peer.reply(request, [{"status": 409, "rev": name(3, STRANGER)}])
+    peer.run()
+    assert driven.failures == []
+    assert [row[1] for row in rows_of(peer)] == [second]
+
+
+def test_a_409_for_a_revision_whose_name_was_lifted_meanwhile_is_not_the_end_of_it() -> None:
+    storage = MemoryStorage("a")
+    storage.save("doc", {"n": 1})
+    ours = storage.docs[0]["doc"].state.vector.cv
+    driven, peer = pushing(storage, pull=True, continuous=True)
+    request = peer.take("proposeChanges")
+    peer.reply(request, [])
+    peer.run()
+    rev = peer.take("rev")
+    driven.save("doc", None)
+    # The peer has put our first revision above a tombstone of its own, and says so.
+    theirs = name(6, ours)
+    peer.send("changes", [[5, "doc", theirs]])
+    peer.run()
+    peer.send("rev", {"n": 1}, id="doc", rev=theirs, sequence="5", history=name(5, STRANGER))
+    peer.reply(rev)
+    peer.run()
+    [again] = [r for r in peer.take_all("proposeChanges") if not r.no_reply]
+    peer.reply(again, [{"status": 409, "rev": theirs}])
+    peer.run()
+    [[_, tid, parent, _]] = rows_of(peer)
+    assert (tid, parent) == (storage.docs[0]["doc"].state.tid, theirs)
+    assert peer.take("rev").properties["deleted"] == "1"
+
+
+def test_a_409_to_a_rev_is_left_to_the_pull() -> None:
+    for domain, code in (("HTTP", 409), ("LiteCore", 8)):
+        storage = MemoryStorage("a")
+        storage.save("doc", {})
+        driven, peer = pushing(storage, pull=True)
+        rows_of(peer)
+        peer.refuse(peer.take("rev"), code, domain)
+        peer.run()
+        assert driven.failures == []
+        assert saved_checkpoint(peer)["local"] == 1
+
+
+def test_a_conflict_ends_with_both_sides_alike_after_one_shot() -> None:
+    left, right = MemoryStorage("a"), MemoryStorage("b", marks=False)
+    left.save("doc", {"who": "left"})
+    right.save("doc", {"who": "right"})
+    assert sync(left, right).a.error is None
+    assert left.contents() == right.contents()
+
+
+@pytest.mark.parametrize("code", [400, 404, 409, 500])
+def test_a_refused_revision_fails_for_good(code: int) -> None:
+    storage = MemoryStorage("a")
+    storage.fill(2)
+    driven, peer = pushing(storage)
+    rows_of(peer)
+    first, second = peer.take("rev"), peer.take("rev")
+    peer.refuse(first, code)
+    peer.reply(second)
+    peer.run()
+    assert [doc_id for doc_id, _ in driven.failures] == ["doc00000"]
+    assert saved_checkpoint(peer) == {"time": 0, "local": 2}
+
+
+def test_a_revision_refused_for_now_is_offered_again_next_time() -> None:
+    storage = MemoryStorage("a")
+    storage.fill(3)
+    _, peer = pushing(storage)
+    rows_of(peer)
+    revs = peer.take_all("rev")
+    peer.reply(revs[0])
+    peer.refuse(revs[1], 503)
+    peer.reply(revs[2])
+    peer.run()
+    body = saved_checkpoint(peer)
+    assert body == {"time": 0, "local": 1, "localCompleted": [0, 2, 3, 1]}
+    again = Driven(active(pull=False), storage)
+    peer = opened(again, "1-cc", orjson.dumps(body))
+    assert [row[0] for row in rows_of(peer)] == ["doc00001"]
+
+
+def test_403_is_tried_once_more_when_the_rest_is_done() -> None:
+    storage = MemoryStorage("a")
+    storage.fill(2)
+    driven, peer = pushing(storage)
+    rows_of(peer)
+    first, second = peer.take_all("rev")
+    peer.refuse(first, 403)
+    peer.run()
+    assert rows_of(peer) == []
+    peer.reply(second)
+    peer.run()
+    assert [row[0] for row in rows_of(peer)] == ["doc00000"]
+    assert driven.failures == []
+    peer.refuse(peer.take("rev"), 403)
+    peer.run()
+    assert [doc_id for doc_id, _ in driven.failures] == ["doc00000"]
+    assert saved_checkpoint(peer)["local"] == 2
+    assert driven.finished is not None
+
+
+@pytest.mark.parametrize("continuous", [True, False])
+def test_a_wanted_revision_that_was_replaced_is_passed_over_for_the_newer(continuous: bool) -> None:
+    storage = MemoryStorage("a")
+    storage.fill(3)
+    driven, peer = pushing(storage, continuous=continuous)
+    newer = driven.save("doc00001", {"n": "new"})
+    assert len(rows_of(peer)) == 3
+    assert [row[1] for row in rows_of(peer)] == [newer]
+    for rev in peer.take_all("rev"):
+        peer.reply(rev)
+    peer.run()
+    assert saved_checkpoint(peer)["local"] == 4
+
+
+def test_a_wanted_document_that_was_purged_is_done() -> None:
+    storage = MemoryStorage("a")
+    storage.fill(3)
+    driven, peer = pushing(storage)
+    storage.purge("doc00001")
+    rows_of(peer)
+    revs = peer.take_all("rev")
+    assert len(revs) == 2
+    for rev in revs:
+        peer.reply(rev)
+    peer.run()
+    assert saved_checkpoint(peer)["local"] == 3
+    assert driven.finished is not None
+
+
+@pytest.mark.parametrize("other", [1, 60, 200])
+def test_a_database_with_another_past_pushes_everything(other: int) -> None:
+    storage = MemoryStorage("a")
+    storage.own["cp-_default"] = b'{"localCompleted":[0,51,70,31]}'
+    storage.fill(other)
+    driven = Driven(active(pull=False), storage)
+    peer = opened(driven, "1-cc", b'{"localCompleted":[0,51,70,31]}')
+    rows = rows_of(peer)
+    if other < 100:
+        assert len(rows) == other
+    else:  # Its sequences have caught up: nothing can tell. The checkpoint lies in the same file.
+        assert len(rows) == other - 50 - 31
+    assert driven.error is None
