@@ -25,7 +25,7 @@ PRAGMA = re.compile(r"\s+# (?:type: ignore|noqa)\b.*$")
 """What a line says to a tool does not count: it can't be broken."""
 DOCSTRING_CHARACTERS_MIN = 20
 
-PURE = ("blip/", "doc/", "sync/", "net/frames.py", "net/http1.py")
+PURE = ("blip/", "doc/", "sync/", "net/cookies.py", "net/frames.py", "net/http1.py")
 MAY_TOUCH_THE_MACHINE = ("clock.py", "net/", "peer/runtime.py")
 DEPENDENCIES = {"apsw", "cryptography", "orjson", "rich", "typer", "zeroconf"}
 EMPTY_WORDS = {"utils", "util", "helpers", "helper", "manager", "common", "misc"}

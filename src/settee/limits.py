@@ -196,7 +196,7 @@ COOKIES_PER_DOMAIN_MAX: Final = 20
 COOKIE_HEADER_BYTES_MAX: Final = 6 * 1024
 """What all cookies of a request may take of its head."""
 
-LOGIN_FAILURES_FREE: Final = 5
+LOGIN_FAILURES_MAX: Final = 5
 """Wrong passwords of one user from one address within a minute that cost no wait."""
 
 LOGIN_WINDOW_S: Final = 60.0

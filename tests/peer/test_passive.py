@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from settee import Activity
 from tests.simulation.world import world
 
@@ -65,8 +67,6 @@ def test_a_peer_that_is_disconnected_comes_back_unless_told_not_to(tmp_path: Pat
 @pytest.mark.feature("LIS-09")
 def test_a_read_only_listener_gives_and_does_not_take(tmp_path: Path) -> None:
     from dataclasses import replace
-
-    import pytest
 
     from settee import RefusedError
     from settee.peer.passive import PassivePeer

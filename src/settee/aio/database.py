@@ -287,7 +287,7 @@ class Database:
     # --- replication ------------------------------------------------------------------------------
 
     async def replicate(self, target: Any, **options: Any) -> ReplicationResult:
-        """Sync once with the peer at `target`, a URL, and return what was done."""
+        """Sync once with `target`, a URL or another database, and return what was done."""
         if isinstance(target, Database):
             target = target._blocking
         return await self._offload(partial(self._blocking.replicate, target, **options))

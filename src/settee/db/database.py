@@ -519,7 +519,7 @@ class Database:
     # --- replication ------------------------------------------------------------------------------
 
     def replicate(self, target: Any, **options: Any) -> ReplicationResult:
-        """Sync once with the peer at `target`, a URL, and return what was done.
+        """Sync once with `target`, a URL or another database, and return what was done.
 
         `options` are those of `Replicator`; the result is a `ReplicationResult`. Raises what
         `Replicator` raises, TransactionError inside a transaction.

@@ -8,7 +8,6 @@ from settee.errors import ClosedError, SetteeError
 from settee.limits import DATA_VERSION_POLL_S
 from settee.logs import room_log
 from settee.peer.runtime import Runtime
-from settee.store.leases import SyncLease
 
 if TYPE_CHECKING:
     from settee.db.database import Database
@@ -21,10 +20,12 @@ _log = room_log("peer")
 class Attachment:
     """What the peers of one database share: the runtime and the lease."""
 
-    def __init__(self, db: Database, runtime: Runtime) -> None:
-        self.runtime = runtime
-        # Raises DatabaseInUseError, which names the other process.
-        self._lease = SyncLease.acquire(db._store.directory)
+    def __init__(self, db: Database, runtime: Runtime | None) -> None:
+        # First: raises DatabaseInUseError, which names the other process.
+        self._release = db._store.lease_sync()
+        if runtime is None:
+            runtime = Runtime(db._clock, db._workers)
+        self.runtime: Runtime = runtime
         self._db = db
         self._unregister = db._on_close(self.close)
         if not runtime.is_virtual:
@@ -44,7 +45,7 @@ class Attachment:
     def close(self) -> None:
         """End the runtime and let another process sync."""
         self.runtime.close()
-        self._lease.release()
+        self._release()
 
 
 def attach(db: Database, runtime: Runtime | None = None) -> Attachment:
@@ -55,7 +56,7 @@ def attach(db: Database, runtime: Runtime | None = None) -> Attachment:
     if existing is not None:
         assert isinstance(existing, Attachment)
         return existing
-    made = Attachment(db, runtime or Runtime(db._clock, db._workers))
+    made = Attachment(db, runtime)
     db._peers = made
     return made
 

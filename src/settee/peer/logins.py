@@ -12,7 +12,7 @@ from typing import Final
 from settee.limits import (
     LOGIN_DELAY_S,
     LOGIN_DELAY_S_MAX,
-    LOGIN_FAILURES_FREE,
+    LOGIN_FAILURES_MAX,
     LOGIN_WINDOW_S,
     LOGINS_WATCHED_MAX,
 )
@@ -46,7 +46,7 @@ class LoginGuard:
         if watched is None:
             return 0.0
         watched.failed_at = [at for at in watched.failed_at if now - at < LOGIN_WINDOW_S]
-        if len(watched.failed_at) < LOGIN_FAILURES_FREE:
+        if len(watched.failed_at) < LOGIN_FAILURES_MAX:
             return 0.0
         at = max(watched.next_at, now + LOGIN_DELAY_S)
         if at - now > LOGIN_DELAY_S_MAX:
@@ -59,7 +59,7 @@ class LoginGuard:
         key = (address, user)
         watched = self._watched.pop(key, None) or _Watched()
         self._watched[key] = watched
-        watched.failed_at = [*watched.failed_at[-LOGIN_FAILURES_FREE:], now]
+        watched.failed_at = [*watched.failed_at[-LOGIN_FAILURES_MAX:], now]
         if len(self._watched) > LOGINS_WATCHED_MAX:
             self._watched.popitem(last=False)
 

@@ -124,7 +124,7 @@ def _is_first_use(config: ReplicatorConfig, credentials: Credentials) -> bool:
     if not credentials.are_secret:
         return False
     warnings.warn(
-        "accept_only_self_signed sends the password to whoever answers first; pin the "
+        "accept_only_self_signed sends the credentials to whoever answers first; pin the "
         "certificate (pinned_server_certificate=) outside development",
         stacklevel=4,
     )
