@@ -83,7 +83,7 @@ def test_a_one_shot_that_was_suspended_finishes_when_it_is_resumed(tmp_path: Pat
                 a.db.default_collection[f"d{n}"] = {"n": n}
         replicator = a.dial(b)
         w.start(replicator)
-        w.elapse(0.05)
+        w.elapse(0.03)
         w.run(replicator.suspend())
         assert replicator.status.value.activity is not Activity.STOPPED
         there = len(b.contents())
