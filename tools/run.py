@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> int:
         return hand_over([python, "-m", "settee", "demo", *rest])
     pytest = [python, "-m", "pytest", "-q"]
     if command == "test":
-        return hand_over([*pytest, "-m", "not slow and not interop", *rest])
+        return hand_over([*pytest, "-n", "auto", "-m", "not slow and not interop", *rest])
     if command == "interop":
         return interop(pytest, rest)
     os.environ["SETTEE_HYPOTHESIS"] = "night"

@@ -52,6 +52,7 @@ def test_certificates_come_in_every_form(tmp_path: Path) -> None:
         [ONE, None],
         Path("/nowhere/x.pem"),
     ],
+    ids=range(10),  # A fingerprint would give the test another name in each process.
 )
 def test_what_is_no_certificate_is_refused_and_never_repeated(given: object) -> None:
     with pytest.raises(ConfigError, match="roots") as caught:

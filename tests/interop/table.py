@@ -51,7 +51,6 @@ LATER: Final = {
 NEVER: Final = {
     ("named collections", COUCHBASE_LITE): "3.0 has none; they came with 3.1",
     ("TLS: self-signed only", COUCHBASE_LITE): "not in the community edition",
-    ("deltas", COUCHBASE_LITE): "not in the community edition",
     ("deltas", SYNC_GATEWAY): "not in the community edition",
     ("read-only listener", SYNC_GATEWAY): "it is the listener",
     ("default collection of 3.4 and 4.x", COUCHBASE_LITE): "3.0 is older",

@@ -68,3 +68,28 @@ def test_local_changes_by_another_handle_reach_the_peer(tmp_path: Path) -> None:
         w.elapse(1)
         assert a.contents() == b.contents()
         assert len(a.contents()) == 2
+
+
+@pytest.mark.parametrize("side", ["active", "passive"])
+def test_a_bug_of_ours_ends_the_session_and_says_so(
+    tmp_path: Path, side: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with world(tmp_path, side) as w:
+        a, b = w.peer("a"), w.peer("b")
+        replicator = a.dial(b, continuous=True)
+        w.start(replicator)
+        w.settle()
+        driver = replicator._driver if side == "active" else b.passive.connections[0]._driver
+        assert driver is not None
+
+        def broken(*_: object) -> None:
+            raise AssertionError("planted")
+
+        driver.session.receive = broken  # type: ignore[method-assign]
+        (a if side == "passive" else b).db.default_collection["x"] = {"n": 1}
+        w.elapse(1)
+        assert "planted" in caplog.text
+        assert b.passive.connections == ()
+        error = replicator.status.value.error
+        assert error is not None
+        assert ("planted" in str(error)) is (side == "active")

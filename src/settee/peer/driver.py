@@ -11,12 +11,15 @@ from settee.logs import peer_log
 from settee.net.link import CloseInfo, Link
 from settee.peer.effects import EffectRunner
 from settee.peer.hooks import Hooks
-from settee.peer.runtime import Runtime
+from settee.peer.runtime import Runtime, as_settee_error
 from settee.store import Commit, Store
 from settee.sync.events import ActivityChanged, DocumentsReplicated, Event, Finished
 from settee.sync.session import Session
 
 __all__ = ["SessionDriver"]
+
+_OUR_BUG = 1011
+"""Close code of an end that was our own fault (wire protocol 1.8)."""
 
 
 class SessionDriver:
@@ -60,15 +63,12 @@ class SessionDriver:
         """Begin: an active session sends its first message, a passive one waits."""
         self._log.info("session started, %s", "active" if self.session.config.active else "passive")
         self.link.attach(self)
-        if self.session.config.active and not self._ended:
-            self.session.start(self._now())
-            self._after()
+        if self.session.config.active:
+            self._step(self.session.start)
 
     def stop(self) -> None:
         """End softly, as `Session.stop`."""
-        if not self._ended:
-            self.session.stop(self._now())
-            self._after()
+        self._step(self.session.stop)
 
     def end(self, code: int, reason: str) -> None:
         """Close the link with this code, whatever the session is doing."""
@@ -83,12 +83,11 @@ class SessionDriver:
 
     def on_frames(self, frames: list[bytes]) -> None:
         """Take frames from the peer."""
-        self.session.receive(frames, self._now())
-        self._after()
+        self._step(self.session.receive, frames)
 
     def on_writable(self) -> None:
         """Send what waited for the link."""
-        self._after()
+        self._step(None)
 
     def on_closed(self, info: CloseInfo) -> None:
         """The link has ended; so does the session."""
@@ -110,19 +109,32 @@ class SessionDriver:
             self._runtime.call(self._local_changed, changed)
 
     def _local_changed(self, changed: list[int]) -> None:
-        if not self._ended:
-            self.session.local_changed(changed, self._now())
-            self._after()
+        self._step(self.session.local_changed, changed)
 
     def _answered(self, ticket: int, result: object) -> None:
-        self.session.answer(ticket, result, self._now())
-        self._after()
+        self._step(self.session.answer, ticket, result)
 
     def _refused(self, ticket: int, error: SetteeError) -> None:
-        self.session.refuse(ticket, error, self._now())
-        self._after()
+        self._step(self.session.refuse, ticket, error)
 
-    # --- after anything ---------------------------------------------------------------------------
+    # --- whatever happens -------------------------------------------------------------------------
+
+    def _step(self, work: Callable[..., None] | None, *arguments: object) -> None:
+        """Let the session work, then do what it asks for.
+
+        A bug of ours must not leave the link open and silent: whatever is raised ends the session,
+        is logged with its traceback, and is told as an error of settee's own.
+        """
+        if self._ended:
+            return
+        try:
+            if work is not None:
+                work(*arguments, self._now())
+            self._after()
+        except Exception as exc:
+            self.session.abandon()
+            self.error = as_settee_error(exc, "running a session")
+            self.link.close(_OUR_BUG, "internal error")
 
     def _after(self) -> None:
         session, link = self.session, self.link
@@ -167,8 +179,7 @@ class SessionDriver:
     def _timer_fired(self) -> None:
         self._timer = None
         self._timer_at = None
-        self.session.handle_timer(self._now())
-        self._after()
+        self._step(self.session.handle_timer)
 
     def _finish(self) -> None:
         self._ended = True

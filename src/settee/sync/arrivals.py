@@ -140,18 +140,16 @@ class Arrivals:
         )
         number = 0 if request.no_reply else request.number
         held_bytes = len(body) + len(revision.history) + _UPKEEP_BYTES
-        coming: Coming | None = Coming(number, sequence, revision, (), held_bytes)
-        if not base:
-            coming = self._checked(Coming(number, sequence, revision, (), held_bytes), body)
-            if coming is None:
-                return None
-        assert coming is not None, "only a checked one can be none"
-        self._session.take_in(coming.held_bytes)
+        coming = Coming(number, sequence, revision, (), held_bytes)
         if base:
+            self._session.take_in(held_bytes)
             self._patches.append(_Patch(coming, base))
-        else:
-            self._enter(coming)
-        return coming
+            return coming
+        checked = self._checked(coming, body)
+        if checked is not None:
+            self._session.take_in(held_bytes)
+            self._enter(checked)
+        return checked
 
     def _checked(self, coming: Coming, body: bytes) -> Coming | None:
         """Return it with its body checked, stripped, and its blobs known; None for a notice."""
@@ -159,15 +157,13 @@ class Arrivals:
         if value.get("_removed") is True:
             return None  # The gateway took the document out of our channels.
         stripped = strip_reserved(body)
-        revision = coming.revision
         references: Sequence[BlobReference] = ()
         if may_have_blobs(stripped):
             references = find_blobs(value if stripped is body else load(stripped))
-        if references:
-            digests = tuple(dict.fromkeys(r.digest for r in references))
-            revision = revision._replace(body=stripped, blobs=digests)
-        elif stripped is not revision.body:
-            revision = revision._replace(body=stripped)
+        if not references and stripped is body:
+            return coming  # As nearly all are.
+        digests = tuple(dict.fromkeys(r.digest for r in references))
+        revision = coming.revision._replace(body=stripped, blobs=digests)
         return coming._replace(revision=revision, references=references)
 
     def _enter(self, coming: Coming) -> None:

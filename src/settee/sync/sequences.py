@@ -116,7 +116,7 @@ class RemoteSequences:
 
     def announced(self, sequence: str, *, finished: bool) -> None:
         """Note a row of `changes`; `finished` if its revision isn't wanted."""
-        if sequence in self:
+        if sequence in self._pending or sequence in self._late:
             if finished:
                 self.finished(sequence)
             return
