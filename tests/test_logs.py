@@ -61,6 +61,19 @@ def test_sessions_are_told_apart_by_their_tag(caplog: pytest.LogCaptureFixture) 
     assert caplog.messages == ["[10.0.0.5:4984/3] started, push=True"]
 
 
+def test_a_tag_with_a_percent_sign_is_no_format(caplog: pytest.LogCaptureFixture) -> None:
+    log = peer_log("sync", peer="fe80::1%4:4984", session=3)
+    with caplog.at_level(logging.INFO, "settee"):
+        log.info("started, push=%s", True)
+        log.warning("100 % done")
+        log.debug("not shown")
+    assert caplog.messages == [
+        "[fe80::1%4:4984/3] started, push=True",
+        "[fe80::1%4:4984/3] 100 % done",
+    ]
+    assert {record.filename for record in caplog.records} == {"test_logs.py"}
+
+
 @pytest.mark.parametrize(
     ("text", "safe"),
     [

@@ -76,7 +76,7 @@ def test_the_second_run_installs_nothing(run: ModuleType, commands: Commands) ->
     assert commands.made() == 0
     python = str(run.venv_program("python"))
     assert commands.handed_over[-1] == [
-        *[python, "-m", "pytest", "-q", "-m", "not slow and not interop"],
+        *[python, "-m", "pytest", "-q", "-n", "auto", "-m", "not slow and not interop"],
         "tests/doc",
     ]
 

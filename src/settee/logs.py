@@ -18,7 +18,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable
 from io import FileIO, TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -52,11 +52,15 @@ def room_log(room: str) -> logging.Logger:
 
 
 class _Tagged(logging.LoggerAdapter[logging.Logger]):
-    def process(
-        self, msg: Any, kwargs: MutableMapping[str, Any]
-    ) -> tuple[Any, MutableMapping[str, Any]]:
-        tag = (self.extra or {}).get("tag", "")
-        return f"[{tag}] {msg}", kwargs
+    def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
+        """Log with the tag before the message; what the tag holds is no format."""
+        if self.isEnabledFor(level):
+            tag = str((self.extra or {}).get("tag", ""))
+            if args:
+                tag = tag.replace("%", "%%")  # The scope of an IPv6 address has one.
+            kwargs.setdefault("stacklevel", 2)
+            line = f"[{tag}] {msg}"
+            self.logger.log(level, line, *args, **kwargs)
 
 
 def peer_log(room: str, *, peer: str, session: int) -> logging.LoggerAdapter[logging.Logger]:

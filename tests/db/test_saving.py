@@ -71,7 +71,7 @@ def test_fail_finds_a_deletion_and_a_purge(items: Collection) -> None:
         assert doc_id not in items
 
 
-@pytest.mark.feature("DOC-07")
+@pytest.mark.feature("DOC-07", "CR-07")
 def test_a_handler_merges_and_its_result_is_stored(items: Collection) -> None:
     items["a"] = {"n": 1}
     mine = items["a"]
@@ -142,7 +142,7 @@ def test_a_handler_that_never_wins_is_stopped(
     assert count == 10
 
 
-@pytest.mark.feature("DOC-07")
+@pytest.mark.feature("DOC-07", "CR-07")
 def test_a_handler_may_give_up_and_sees_none_for_a_deleted_document(items: Collection) -> None:
     items["a"] = {"n": 1}
     mine = items["a"]

@@ -73,6 +73,7 @@ def test_deletions_and_changes_follow(tmp_path: Path) -> None:
         assert a.contents() == b.contents()
 
 
+@pytest.mark.feature("CR-01", "CR-02")
 def test_a_conflict_ends_with_the_same_winner_on_both_sides(tmp_path: Path) -> None:
     with world(tmp_path, 5) as w:
         a, b = w.peer("a"), w.peer("b")
@@ -88,6 +89,7 @@ def test_a_conflict_ends_with_the_same_winner_on_both_sides(tmp_path: Path) -> N
         assert replicator.errors == []
 
 
+@pytest.mark.feature("CR-05")
 def test_towards_a_foreign_peer_the_active_side_resolves(tmp_path: Path) -> None:
     with world(tmp_path, 6) as w:
         a, b = w.peer("a"), w.peer("b")

@@ -122,6 +122,7 @@ def test_a_delta_against_an_unknown_base_is_answered_422_and_sent_whole(
         assert len(sequences) == 1
 
 
+@pytest.mark.feature("DEL-04")
 def test_blobs_arrive_with_a_delta_that_names_them(tmp_path: Path) -> None:
     with world(tmp_path, 5) as w:
         a, b = pair(w)

@@ -87,7 +87,7 @@ def answering(answer: Callable[[socket.socket], None]) -> tuple[int, Callable[[]
     return server.getsockname()[1], end
 
 
-@pytest.mark.feature("DB-20", "AUTH-01")
+@pytest.mark.feature("DB-20", "AUTH-01", "REP-19")
 def test_a_wrong_password_is_told_as_such(db: Database, listener: URLEndpointListener) -> None:
     wrong = BasicAuthenticator("bob", "wrong")
     error, seconds = refusal(

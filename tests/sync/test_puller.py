@@ -23,6 +23,7 @@ from settee.limits import (
 from settee.sync import effects as asks
 from settee.sync import session as session_module
 from settee.sync.events import Activity
+from settee.sync.options import CollectionOptions
 from tests.sync.peers import (
     TIME_BEGIN,
     Driven,
@@ -732,3 +733,67 @@ def test_when_each_side_has_put_the_other_s_below_its_own_they_agree_in_the_end(
     two.run()
     assert left.contents() == right.contents() == {"doc": None, "other": b"{}"}
     assert a.session.activity is Activity.IDLE
+
+
+@pytest.mark.feature("EXP-04", "REP-14")
+@pytest.mark.parametrize("flags", [2, 3, 4, 6, 7])
+def test_documents_whose_access_was_taken_away_are_purged_and_reported(flags: int) -> None:
+    storage = MemoryStorage("a")
+    storage.save("mine", {"n": 1})
+    storage.save("kept", {"n": 2})
+    driven, peer = pulling(storage)
+    reply = peer.ask("changes", [[1, "mine", stranger(1), flags], [2, "never-had", "1-aa", flags]])
+    assert answers(reply) == []
+    peer.send("changes", [], no_reply=True)
+    peer.run()
+    assert storage.contents() == {"kept": b'{"n":2}'}
+    told = [
+        (document.doc_id, document.access_removed, document.error)
+        for batch in driven.documents
+        for document in batch.documents
+    ]
+    assert told == [("mine", True, None)]
+    assert saved_checkpoint(peer)["remote"] == 2
+    assert driven.error is None
+
+
+@pytest.mark.feature("EXP-04", "REP-14")
+def test_a_body_that_says_removed_purges_too() -> None:
+    storage = MemoryStorage("a")
+    storage.save("mine", {"n": 1})
+    _, peer = pulling(storage)
+    peer.ask("changes", [[1, "mine", stranger(1, 2)]])
+    peer.send("changes", [], no_reply=True)
+    rev(peer, "mine", stranger(1, 2), 1, body={"_removed": True})
+    peer.run()
+    assert storage.contents() == {}
+    assert saved_checkpoint(peer)["remote"] == 1
+
+
+@pytest.mark.feature("REP-14")
+def test_without_auto_purge_what_was_pulled_stays() -> None:
+    storage = MemoryStorage("a")
+    storage.save("mine", {"n": 1})
+    _, peer = pulling(storage, auto_purge=False)
+    peer.ask("changes", [[1, "mine", stranger(1), 2]])
+    peer.send("changes", [], no_reply=True)
+    peer.run()
+    assert storage.contents() == {"mine": b'{"n":1}'}
+    assert saved_checkpoint(peer)["remote"] == 1
+
+
+@pytest.mark.feature("REP-05")
+def test_channels_and_document_ids_go_with_the_subscription() -> None:
+    options = (CollectionOptions(document_ids=("a", "b"), channels=("north", "south")),)
+    request = opened(Driven(active(push=False, options=options), MemoryStorage("a"))).take(
+        "subChanges"
+    )
+    assert request.properties["revocations"] == "true"
+    assert request.properties["filter"] == "sync_gateway/bychannel"
+    assert request.properties["channels"] == "north,south"
+    assert orjson.loads(request.body) == {"docIDs": ["a", "b"]}
+    plain = opened(Driven(active(push=False, auto_purge=False), MemoryStorage("a"))).take(
+        "subChanges"
+    )
+    assert plain.body == b""
+    assert not {"filter", "channels", "revocations"} & plain.properties.keys()
