@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from functools import partial
 from itertools import repeat
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from settee.db.document import Document
@@ -20,7 +21,7 @@ from settee.db.values import Encoded, encode, encode_many, encode_plain_many
 from settee.doc.records import DELETED
 from settee.errors import ConfigError, ConflictError, InvalidDocumentError, NotFoundError
 from settee.ids import are_plain_document_ids, check_document_id
-from settee.limits import SAVE_BATCH_BYTES_MAX, SAVE_BATCH_REVISIONS_MAX, SAVES_IN_FLIGHT_MAX
+from settee.limits import SAVE_BATCH_BYTES_MAX, SAVE_BATCH_REVISIONS_MAX
 from settee.store import documents
 from settee.store.documents import Edit
 
@@ -35,10 +36,14 @@ __all__ = ["delete", "expire", "moment_of_ms", "purge", "save", "save_many"]
 _ATTEMPTS_MAX: Final = 100
 """Calls of a conflict handler for one save: more means that it can't win."""
 
+_BATCHES_BEGUN_MAX: Final = 4
+"""Batches at the store at once: it commits two together, and has the next two when it is done."""
+
 _CHUNK_COUNT: Final = 100
 """Documents of a batch that are encoded in one go, and whose blobs become durable together."""
 
 _edit: Final = cast("Callable[[tuple[Any, ...]], Edit]", partial(tuple.__new__, Edit))
+_BODY: Final = itemgetter(1)
 _TOMBSTONE: Final = b"{}"
 _EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _MILLISECOND: Final = datetime.timedelta(milliseconds=1)
@@ -240,7 +245,7 @@ def save_many(collection: Collection, items: Iterable[Item]) -> Steps[int]:
     count = 0
     try:
         while (batch := (yield from _next_batch(collection, source))).edits:
-            if len(running) >= SAVES_IN_FLIGHT_MAX:
+            if len(running) >= _BATCHES_BEGUN_MAX:
                 count += yield from _finish_oldest(collection, running)
             with contextlib.ExitStack() as kept:
                 kept.enter_context(_kept(blobs, [d for edit in batch.edits for d in edit.blobs]))
@@ -278,7 +283,7 @@ def _next_batch(collection: Collection, source: Iterator[Item]) -> Steps[_Prepar
         if edits is not None:
             batch.edits.extend(edits)
             batch.documents.extend([None] * len(edits))
-            size = sum(len(body) for _, body, *_ in edits)
+            size = sum(map(len, map(_BODY, edits)))
             batch = batch._replace(body_bytes=batch.body_bytes + size)
             continue
         taken = [_item(collection, item) for item in chunk]

@@ -164,7 +164,7 @@ def dump_many(values: Sequence[Mapping[str, object]]) -> list[bytes] | None:
             return None
         # Written as it was meant is what both libraries take and neither has to translate: marshal
         # refuses UUIDs, enumerations and subclasses, and what JSON lacks (NaN) is written as null.
-        marshal.dumps(values, 2)  # type: ignore[arg-type]  # Others than plain ones raise.
+        marshal.dumps(values, 4)  # type: ignore[arg-type]  # Others than plain ones raise.
         text = b",".join(made)
         if b"null" in text and _loads(b"[%b]" % text) != list(values):
             return None
