@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any, Final
 
+from tests.interop.choices import NONE, Choices
 from tests.interop.content import BlobSpec, Body, Seen, filled, read_json
 from tests.interop.place import JavaPeerFiles
 
@@ -150,6 +151,11 @@ class CouchbaseLite:
             for row in self.ask("dump", db=db)["documents"]
         }
 
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
     def count(self, db: str) -> int:
         """Return how many documents there are."""
         count: int = self.ask("count", db=db)["count"]
@@ -167,6 +173,8 @@ class CouchbaseLite:
         credentials: tuple[str, str] | None = None,
         pin: bytes | None = None,
         attempts: int = 1,
+        choices: Choices = NONE,
+        reset: bool = False,
     ) -> None:
         """Start a replicator, known by its database's name. `pin` is a certificate in DER."""
         options: dict[str, Any] = {"type": type, "continuous": continuous, "attempts": attempts}
@@ -174,7 +182,14 @@ class CouchbaseLite:
             options["user"], options["password"] = credentials
         if pin is not None:
             options["pin"] = base64.b64encode(pin).decode()
-        self.ask("start", db=db, replicator=db, url=url, **options)
+        names = {
+            "ids": choices.document_ids,
+            "pushFilter": choices.push_filter,
+            "pullFilter": choices.pull_filter,
+            "resolver": choices.resolver,
+        }
+        options |= {name: value for name, value in names.items() if value is not None}
+        self.ask("start", db=db, replicator=db, url=url, reset=reset, **options)
 
     def wait(self, db: str, activity: str = "STOPPED", timeout_s: float = 60) -> dict[str, Any]:
         """Wait for an activity; return the status. Raises CouchbaseLiteError for its error."""

@@ -20,12 +20,13 @@ from settee import (
     TLSIdentity,
     URLEndpointListener,
 )
+from tests.interop.choices import NONE, Choices
 from tests.interop.content import Body, Seen, differences
 from tests.interop.couchbase_lite import CouchbaseLite, CouchbaseLiteError
 from tests.interop.ours import DEFAULT, Ours
 from tests.interop.sync_gateway import USER, SyncGateway
 
-__all__ = ["CouchbaseLitePair", "Pair", "SyncGatewayPair", "check_same", "until"]
+__all__ = ["CouchbaseLitePair", "Pair", "Side", "SyncGatewayPair", "check_same", "until"]
 
 ONE_SHOT_TIMEOUT_S: Final = 120
 SETTLE_TIMEOUT_S: Final = 60
@@ -43,10 +44,34 @@ def until(done: Callable[[], bool], timeout_s: float = SETTLE_TIMEOUT_S) -> bool
     return True
 
 
+class Side(Protocol):
+    """One of the two peers."""
+
+    def save(self, documents: Mapping[str, Body], collection: str = DEFAULT) -> None:
+        """Save documents over what is there."""
+
+    def delete(self, ids: Iterable[str], collection: str = DEFAULT) -> None:
+        """Delete documents."""
+
+    def dump(self, collection: str = DEFAULT) -> dict[str, Seen]:
+        """Read all documents."""
+
+    def count(self, collection: str = DEFAULT) -> int:
+        """Count documents."""
+
+
 class Pair(Protocol):
     """What a scenario can do with two peers."""
 
     ours: Ours
+
+    @property
+    def active(self) -> Side:
+        """The side that dials."""
+
+    @property
+    def passive(self) -> Side:
+        """The side that is dialled."""
 
     def save(self, documents: Mapping[str, Body], collection: str = DEFAULT) -> None:
         """Save documents at theirs."""
@@ -60,7 +85,9 @@ class Pair(Protocol):
     def count(self, collection: str = DEFAULT) -> int:
         """Count theirs."""
 
-    def sync(self, direction: str, *, conflicts: bool = False) -> None:
+    def sync(
+        self, direction: str, *, conflicts: bool = False, choices: Choices = NONE
+    ) -> None:
         """Sync once; raises the active side's error, and complains of documents refused.
 
         With `conflicts` a document may be refused for one: it is for the next sync.
@@ -125,6 +152,14 @@ class CouchbaseLitePair:
         listener.start()
         self._port = listener.port
         return listener
+
+    @property
+    def active(self) -> Side:
+        return self
+
+    @property
+    def passive(self) -> Side:
+        return self.ours
 
     @property
     def url(self) -> str:
@@ -205,6 +240,14 @@ class SyncGatewayPair:
         self._running: Replicator | None = None
         self._direction = ""
 
+    @property
+    def active(self) -> Side:
+        return self.ours
+
+    @property
+    def passive(self) -> Side:
+        return self
+
     def close(self) -> None:
         self.ours.db.close()
 
@@ -228,8 +271,15 @@ class SyncGatewayPair:
             "pinned_server_certificate": self.process.identity.fingerprint,
         }
 
-    def sync(self, direction: str, *, conflicts: bool = False, **options: Any) -> None:
-        given = {**self.options(direction), **options}
+    def sync(
+        self,
+        direction: str,
+        *,
+        conflicts: bool = False,
+        choices: Choices = NONE,
+        **options: Any,
+    ) -> None:
+        given = {**self.options(direction), **choices.for_settee(), **options}
         result = self.ours.db.replicate(self.process.url(self.db), **given)
         refused = [each for each in result.errors if not (conflicts and _is_conflict(each))]
         assert not refused, refused[:3]

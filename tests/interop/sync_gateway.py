@@ -171,6 +171,11 @@ class SyncGateway:
         )
         return name
 
+    def give_channels(self, db: str, channels: Iterable[str]) -> None:
+        """Give the user of USER these channels of the default collection, and no others."""
+        access = {DEFAULT: {DEFAULT: {"admin_channels": list(channels)}}}
+        self.request("PUT", f"/{db}/_user/{USER[0]}", {"collection_access": access})
+
     def url(self, db: str) -> str:
         """Return where a replicator dials."""
         return f"wss://127.0.0.1:{self._public_port}/{db}"

@@ -1,12 +1,14 @@
 import com.couchbase.lite.Array;
 import com.couchbase.lite.BasicAuthenticator;
 import com.couchbase.lite.Blob;
+import com.couchbase.lite.Conflict;
 import com.couchbase.lite.CouchbaseLite;
 import com.couchbase.lite.CouchbaseLiteException;
 import com.couchbase.lite.Database;
 import com.couchbase.lite.DatabaseConfiguration;
 import com.couchbase.lite.Dictionary;
 import com.couchbase.lite.Document;
+import com.couchbase.lite.DocumentFlag;
 import com.couchbase.lite.LogDomain;
 import com.couchbase.lite.LogLevel;
 import com.couchbase.lite.Logger;
@@ -30,6 +32,7 @@ import java.security.MessageDigest;
 import java.util.ArrayList;
 import java.util.Base64;
 import java.util.Collections;
+import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.Iterator;
 import java.util.List;
@@ -255,9 +258,49 @@ public final class Peer {
     if (command.has("ids")) {
       configuration.setDocumentIDs(strings(command.getJSONArray("ids")));
     }
+    if (command.has("resolver")) {
+      String rule = command.getString("resolver");
+      configuration.setConflictResolver(conflict -> resolved(rule, conflict));
+    }
+    if (command.has("pushFilter")) {
+      String rule = command.getString("pushFilter");
+      configuration.setPushFilter((document, flags) -> passes(rule, document, flags));
+    }
+    if (command.has("pullFilter")) {
+      String rule = command.getString("pullFilter");
+      configuration.setPullFilter((document, flags) -> passes(rule, document, flags));
+    }
     Running started = new Running(new Replicator(configuration));
     running.put(command.getString("replicator"), started);
     started.replicator.start(command.optBoolean("reset"));
+  }
+
+  /** What choices.py's `resolve` does. */
+  private static Document resolved(String rule, Conflict conflict) {
+    Document local = conflict.getLocalDocument();
+    Document remote = conflict.getRemoteDocument();
+    switch (rule) {
+      case "local":
+        return local;
+      case "remote":
+        return remote;
+      case "delete":
+        return null;
+      case "merge":
+        if (local == null || remote == null) return local == null ? remote : local;
+        MutableDocument merged = remote.toMutable();
+        for (String key : local.getKeys()) merged.setValue(key, local.getValue(key));
+        return merged.setBoolean("merged", true);
+      default:
+        throw new IllegalStateException("no such rule: " + rule);
+    }
+  }
+
+  /** What choices.py's `passes` does. */
+  private static boolean passes(String rule, Document document, EnumSet<DocumentFlag> flags) {
+    boolean deleted = flags.contains(DocumentFlag.DELETED);
+    if (deleted) return rule.equals("red or deleted");
+    return "red".equals(document.getString("colour"));
   }
 
   private static List<String> strings(JSONArray array) throws JSONException {
