@@ -111,6 +111,7 @@ def test_a_peer_that_is_killed_loses_nothing_acknowledged_and_both_end_equal(
     for doc_id in acknowledged:
         n = int(doc_id.partition("::")[2])
         assert there[doc_id] == (n, picture(n))
+    contents(tmp_path, victim)  # Whoever opens it next clears away what the dead left half done.
     assert temporary_files(tmp_path) == []
 
     passive = Child("listen", tmp_path)

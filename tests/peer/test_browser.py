@@ -68,9 +68,10 @@ def test_a_listener_is_found_with_all_that_is_needed_to_dial_it_and_gone_when_it
             assert found.tls is True
             assert found.id == identity.fingerprint[:16]
             assert found.path == "/kitchen"
-            assert listener.advertised_name == found.name
             result = van.replicate(found, pinned_server_certificate=identity.fingerprint)
             assert result.pulled == 1
+            # Not before: the announcement may be heard while the listener's loop still sends it.
+            assert listener.advertised_name == found.name
             assert found in browser.peers
             listener.stop()
             gone = None
