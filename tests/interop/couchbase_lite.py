@@ -140,9 +140,9 @@ class CouchbaseLite:
         ]
         self.ask("save", db=db, documents=rows)
 
-    def delete(self, db: str, ids: Iterable[str]) -> None:
+    def delete(self, db: str, ids: Iterable[str], *, if_there: bool = False) -> None:
         """Delete documents."""
-        self.ask("delete", db=db, ids=list(ids))
+        self.ask("delete", db=db, ids=list(ids), ifThere=if_there)
 
     def dump(self, db: str) -> dict[str, Seen]:
         """Read all documents, and all of their blobs."""

@@ -24,6 +24,8 @@ class MessageCount:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.counts: Counter[str] = Counter()
+        self.deltas: Counter[str] = Counter()
+        """Those of them that hold only what changed."""
         send, receive = Connection.send_request, Connection.receive
 
         def sending(
@@ -49,6 +51,8 @@ class MessageCount:
     def _count(self, direction: str, properties: Mapping[str, str], body: bytes) -> None:
         profile = properties["Profile"]
         self.counts[f"{direction} {profile}"] += 1
+        if "deltaSrc" in properties:
+            self.deltas[f"{direction} {profile}"] += 1
         if profile in ("changes", "proposeChanges"):
             rows = orjson.loads(body) if body else None
             self.counts[f"{direction} {profile} rows"] += len(rows or [])
@@ -56,6 +60,7 @@ class MessageCount:
     def clear(self) -> None:
         """Begin again."""
         self.counts.clear()
+        self.deltas.clear()
 
     @property
     def documents(self) -> dict[str, int]:

@@ -32,6 +32,8 @@ ONE_SHOT_TIMEOUT_S: Final = 120
 SETTLE_TIMEOUT_S: Final = 60
 CONFLICT: Final = 10_409
 """What Couchbase Lite calls the peer's 409."""
+REJECTED: Final = 10_403
+"""What Couchbase Lite calls a document that its pull filter did not let in."""
 
 
 def until(done: Callable[[], bool], timeout_s: float = SETTLE_TIMEOUT_S) -> bool:
@@ -85,9 +87,7 @@ class Pair(Protocol):
     def count(self, collection: str = DEFAULT) -> int:
         """Count theirs."""
 
-    def sync(
-        self, direction: str, *, conflicts: bool = False, choices: Choices = NONE
-    ) -> None:
+    def sync(self, direction: str, *, conflicts: bool = False, choices: Choices = NONE) -> None:
         """Sync once; raises the active side's error, and complains of documents refused.
 
         With `conflicts` a document may be refused for one: it is for the next sync.
@@ -198,15 +198,19 @@ class CouchbaseLitePair:
         self._begin(direction, **options)
         status = self.process.wait(self.db, timeout_s=ONE_SHOT_TIMEOUT_S)
         codes = {0, CONFLICT} if conflicts else {0}
+        if options.get("choices", NONE).pull_filter:
+            codes.add(REJECTED)
         failed = [each for each in status["documents"] if each.get("code", 0) not in codes]
         assert {each["id"] for each in failed} == set(refused), failed[:3]
 
-    def _begin(self, direction: str, **options: Any) -> None:
+    def _begin(self, direction: str, *, port: int | None = None, **options: Any) -> None:
         given = {"credentials": USER, "pin": self.identity.certificate_der, **options}
-        self.process.start(self.db, self.url, type=self.TYPES[direction], **given)
+        url = f"wss://127.0.0.1:{port or self._port}/ours"
+        self.process.start(self.db, url, type=self.TYPES[direction], **given)
 
-    def start(self, direction: str) -> None:
-        self._begin(direction, continuous=True, attempts=0)
+    def start(self, direction: str, *, port: int | None = None) -> None:
+        """As `Pair.start`; through another port if one is given."""
+        self._begin(direction, continuous=True, attempts=0, port=port)
 
     def stop(self) -> None:
         self.process.stop(self.db)
@@ -281,7 +285,12 @@ class SyncGatewayPair:
     ) -> None:
         given = {**self.options(direction), **choices.for_settee(), **options}
         result = self.ours.db.replicate(self.process.url(self.db), **given)
-        refused = [each for each in result.errors if not (conflicts and _is_conflict(each))]
+        refused = [
+            each
+            for each in result.errors
+            if not (conflicts and _is_conflict(each))
+            and not (given["pull_filter"] and "the pull filter rejected it" in str(each.error))
+        ]
         assert not refused, refused[:3]
 
     def start(self, direction: str) -> None:

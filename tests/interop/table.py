@@ -45,7 +45,6 @@ ROWS: Final = (
 NEVER: Final = {
     ("named collections", COUCHBASE_LITE): "3.0 has none; they came with 3.1",
     ("TLS: self-signed only", COUCHBASE_LITE): "not in the community edition",
-    ("deltas", COUCHBASE_LITE): "not in the community edition",
     ("deltas", SYNC_GATEWAY): "not in the community edition",
     ("read-only listener", SYNC_GATEWAY): "it is the listener",
     ("default collection of 3.4 and 4.x", COUCHBASE_LITE): "3.0 is older",
@@ -95,8 +94,7 @@ class Table:
     def rows(self) -> list[tuple[str, str, str]]:
         """Return the table, without its heading."""
         return [
-            (name, self.cell(name, COUCHBASE_LITE), self.cell(name, SYNC_GATEWAY))
-            for name in ROWS
+            (name, self.cell(name, COUCHBASE_LITE), self.cell(name, SYNC_GATEWAY)) for name in ROWS
         ]
 
     def heading(self) -> tuple[str, str, str]:

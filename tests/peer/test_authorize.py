@@ -76,3 +76,49 @@ def test_users_get_and_give_only_what_they_may(kitchen: Database, tmp_path: Path
         )
         assert set(eves.default_collection) == {"of-eve", "for-all"}
         assert eves.default_collection["of-eve"]["image"].read() == secret.read()
+
+
+def push_as(user: str, db: Database, url: str) -> list[str]:
+    """Push; return the IDs of what was refused."""
+    result = db.replicate(
+        url,
+        replicator_type="push",
+        authenticator=BasicAuthenticator(user, "x"),
+        pinned_server_certificate=IDENTITY.fingerprint,
+    )
+    assert all(isinstance(e.error, RefusedError) and e.error.code == 403 for e in result.errors)
+    return sorted(error.doc_id for error in result.errors)
+
+
+@pytest.mark.feature("LIS-17")
+def test_what_is_there_may_be_replaced_or_deleted_by_those_only_who_may_write_it(
+    kitchen: Database, tmp_path: Path, url: str
+) -> None:
+    kitchen.default_collection["a"] = {"owner": "eve", "n": 1}
+    kitchen.default_collection["b"] = {"owner": "eve", "public": True, "n": 2}
+    with Database("van", directory=tmp_path) as van:
+        van.default_collection["a"] = {"owner": "bob", "n": 4}
+        van.replicate(
+            url,
+            replicator_type="pull",
+            authenticator=BasicAuthenticator("bob", "x"),
+            pinned_server_certificate=IDENTITY.fingerprint,
+        )
+        van.default_collection["b"] = {"owner": "bob", "n": 5}
+        assert push_as("bob", van, url) == ["a", "b"]
+        del van.default_collection["b"]
+        assert push_as("bob", van, url) == ["b"]
+    assert kitchen.default_collection["a"].to_dict() == {"owner": "eve", "n": 1}
+    assert kitchen.default_collection["b"]["n"] == 2
+
+
+@pytest.mark.feature("LIS-17")
+def test_who_may_write_a_document_may_delete_it(
+    kitchen: Database, tmp_path: Path, url: str
+) -> None:
+    with Database("van", directory=tmp_path) as van:
+        van.default_collection["a"] = {"owner": "bob", "n": 4}
+        assert push_as("bob", van, url) == []
+        del van.default_collection["a"]
+        assert push_as("bob", van, url) == []
+    assert "a" not in kitchen.default_collection

@@ -35,9 +35,9 @@ __all__ = [
     "Conflict",
     "ConflictResolver",
     "DocumentFlags",
+    "Guard",
     "Hooks",
     "ReplicationFilter",
-    "authorized_configs",
     "protocol_options",
 ]
 
@@ -71,14 +71,20 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessRequest:
-    """What a listener's `authorize` is asked: may this user read, or write, this document?"""
+    """What a listener's `authorize` is asked: may this user read, or write, this document?
+
+    Who replaces a document must be allowed to write both what is there and what it becomes; who
+    deletes one, what is there. A tombstone that is to be read is an empty document with the flag
+    DELETED: all that a peer learns is the ID.
+    """
 
     user: str | None
     """Who asks, by its password or certificate; None if it is anonymous."""
     collection: CollectionName
     document: Document
-    """To read: as it is here. To write: as it is to become."""
+    """As it is here, or, to write, as it is to become."""
     flags: DocumentFlags
+    """DELETED: it is deleted, or to be."""
     write: bool
 
 
@@ -105,29 +111,6 @@ class CollectionConfig:
     """Take only documents for which it returns true."""
     conflict_resolver: ConflictResolver | None = None
     """Decides conflicts; None: the default rule."""
-
-
-def authorized_configs(
-    names: Sequence[CollectionName], user: str | None, authorize: Authorize
-) -> tuple[CollectionConfig, ...]:
-    """Return configurations of served collections that ask `authorize` about each document."""
-
-    def asking(name: CollectionName, write: bool) -> ReplicationFilter:
-        def allowed(document: Document, flags: DocumentFlags) -> bool:
-            return authorize(
-                AccessRequest(
-                    user=user, collection=name, document=document, flags=flags, write=write
-                )
-            )
-
-        return allowed
-
-    return tuple(
-        CollectionConfig(
-            collection=name.path, push_filter=asking(name, False), pull_filter=asking(name, True)
-        )
-        for name in names
-    )
 
 
 def protocol_options(config: CollectionConfig) -> CollectionOptions:
@@ -300,6 +283,62 @@ class Hooks:
     ) -> Document:
         value = decode(body, flags, self._store.blobs, collection._wrap_blob)
         return Document._stored(collection, doc_id, value, seq, tid)
+
+
+class Guard(Hooks):
+    """What a listener's `authorize` decides about one peer."""
+
+    def __init__(
+        self,
+        db: Database,
+        collections: Sequence[CollectionName],
+        user: str | None,
+        authorize: Authorize,
+    ) -> None:
+        def asking(collection: CollectionName, write: bool) -> ReplicationFilter:
+            def allowed(document: Document, flags: DocumentFlags) -> bool:
+                return authorize(
+                    AccessRequest(
+                        user=user,
+                        collection=collection,
+                        document=document,
+                        flags=flags,
+                        write=write,
+                    )
+                )
+
+            return allowed
+
+        self.configs: Final = tuple(
+            CollectionConfig(
+                collection=name.path,
+                push_filter=asking(name, False),
+                pull_filter=asking(name, True),
+            )
+            for name in collections
+        )
+        super().__init__(db, self.configs)
+
+    def filter_pull(self, index: int, items: Sequence[RevisionIn]) -> list[bool]:
+        """Tell which revisions the user may write, over what is there."""
+        may_write = self.configs[index].pull_filter
+        assert may_write is not None, "made above"
+        collection = self._collection(index)
+        with self._store.reader() as reader:
+            rows = documents.get_many(reader, collection._key, [item.doc_id for item in items])
+
+        def allowed(item: RevisionIn, row: documents.StoredDocument | None) -> bool:
+            flags = DocumentFlags.DELETED if item.deleted else DocumentFlags.NONE
+            concerned: list[Document] = []
+            if row is not None and not row.flags & DELETED:
+                concerned.append(
+                    self._document(collection, item.doc_id, row.body, row.flags, row.seq, row.tid)
+                )
+            if not (item.deleted and concerned):
+                concerned.append(self._remote_document(collection, item))
+            return all(may_write(document, flags) for document in concerned)
+
+        return [allowed(item, row) for item, row in zip(items, rows, strict=True)]
 
 
 async def _awaited(work: Awaitable[Resolution]) -> Resolution:

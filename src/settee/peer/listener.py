@@ -155,7 +155,9 @@ class URLEndpointListener:
         delta_sync: Let revisions travel as what changed, to and from peers that do too.
         read_only: Peers may read, and not write.
         authorize: ``authorize(request) -> bool`` is asked about each document that a peer would get
-            or wants to write, with its user; None: whoever is let in may read and write all.
+            or wants to write, with its user; to replace one, about what is there and what it
+            becomes. Asked when a document changes, not when the answer would. None: whoever is let
+            in may read and write all.
         advertise: Announce the listener on the local network: True under this device's name, a
             text under that name, ``"private"`` under a random one without particulars.
         discovery_interfaces: Addresses of the interfaces to announce it on, such as

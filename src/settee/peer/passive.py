@@ -26,7 +26,7 @@ from settee.net.multicast import Network
 from settee.net.tls import ServerTLS
 from settee.peer.doorkeeper import Admitted, Doorkeeper, Keys
 from settee.peer.driver import SessionDriver
-from settee.peer.hooks import Authorize, Hooks, authorized_configs, protocol_options
+from settee.peer.hooks import Authorize, Guard, protocol_options
 from settee.peer.runtime import Runtime
 from settee.peer.status import Watched
 from settee.peer.versions import PRODUCT, choose_subprotocol, is_settee
@@ -343,13 +343,12 @@ class PassivePeer:
         rows = [store.collection(name) for name in served.collections]
         there = [row for row in rows if row is not None]
         who = who or Admitted()
-        hooks: Hooks | None = None
+        hooks: Guard | None = None
         collection_options: tuple[CollectionOptions, ...] = ()
         if options.authorize is not None:
             names = tuple(row.name for row in there)
-            configs = authorized_configs(names, who.user, options.authorize)
-            hooks = Hooks(served.db, configs)
-            collection_options = tuple(protocol_options(config) for config in configs)
+            hooks = Guard(served.db, names, who.user, options.authorize)
+            collection_options = tuple(protocol_options(config) for config in hooks.configs)
         session = Session(
             SessionConfig(
                 active=False,

@@ -187,7 +187,8 @@ public final class Peer {
   private void delete(JSONObject command) throws Exception {
     Database database = database(command);
     for (String id : strings(command.getJSONArray("ids"))) {
-      database.delete(database.getDocument(id));
+      Document document = database.getDocument(id);
+      if (document != null || !command.optBoolean("ifThere")) database.delete(document);
     }
   }
 
