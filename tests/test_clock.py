@@ -73,3 +73,17 @@ def test_closing_a_worker_from_its_own_job_does_not_hang() -> None:
 
     worker.submit(job)
     assert done.wait(10)
+
+
+def test_a_job_that_fails_is_shown_and_the_next_one_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown: list[BaseException | None] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: shown.append(args.exc_value))
+    worker = ThreadWorkers().serial("test")
+    ran = threading.Event()
+    worker.submit(lambda: [][0])
+    worker.submit(ran.set)
+    worker.close()
+    assert ran.is_set()
+    assert [type(exc) for exc in shown] == [IndexError]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -105,7 +106,15 @@ class _ThreadWorker:
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
-            job()
+            try:
+                job()
+            except (
+                Exception
+            ):  # A bug of ours. It is shown as ever; who waits for a later job lives.
+                exc_type, exc, trace = sys.exc_info()
+                threading.excepthook(
+                    threading.ExceptHookArgs((exc_type, exc, trace, threading.current_thread()))
+                )
 
 
 class ThreadWorkers:

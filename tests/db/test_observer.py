@@ -97,6 +97,27 @@ def test_a_removed_subscription_hears_nothing_more(items: Collection) -> None:
     assert not items._database._observer.active
 
 
+@pytest.mark.feature("CL-01")
+def test_the_last_who_listens_may_stop_in_the_middle_of_a_commit(
+    db: Database, items: Collection
+) -> None:
+    told: list[CollectionChange] = []
+
+    def once(change: CollectionChange) -> None:
+        told.append(change)
+        subscription.remove()
+
+    subscription = db.on_change(once)
+    with db.transaction():
+        items["a"] = {"n": 1}
+        db.default_collection["b"] = {"n": 2}
+    assert len(told) == 1
+    db.on_change(told.append)
+    items["c"] = {"n": 3}
+    assert told[-1].document_ids == ("c",)
+
+
+@pytest.mark.feature("CL-01")
 def test_an_exception_in_a_callback_is_logged_and_the_others_are_told(
     items: Collection, caplog: pytest.LogCaptureFixture
 ) -> None:

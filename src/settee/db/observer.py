@@ -227,10 +227,11 @@ class Observer:
     def _batches(self, commits: list[Commit]) -> Iterator[Batch]:
         """Merge commits into one batch a collection."""
         ids: dict[int, dict[str, None]] = {}
+        last: dict[int, int] = {}  # Apart: what was told is forgotten when the last listener goes.
         for commit in commits:
             for key, changed in commit.changes.items():
                 ids.setdefault(key, {}).update(dict.fromkeys(changed))
                 told = self._told.get(key, 0)
-                self._told[key] = max(told, commit.last_seqs.get(key, told))
+                last[key] = self._told[key] = max(told, commit.last_seqs.get(key, told))
         for key, mine in ids.items():
-            yield Batch(key, mine, self._told[key])
+            yield Batch(key, mine, last[key])
