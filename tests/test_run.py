@@ -187,6 +187,22 @@ def test_the_night_looks_further(
     run: ModuleType, commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SETTEE_HYPOTHESIS", "steady")
+    monkeypatch.delenv("PART", raising=False)
     run.main(["night"])
     assert run.os.environ["SETTEE_HYPOTHESIS"] == "night"
     assert commands.handed_over[-1][1:] == ["-m", "pytest", "-q", "-m", "not interop"]
+    monkeypatch.setenv("PART", "soak")
+    run.main(["night", "--minutes", "2"])
+    assert commands.handed_over[-1][1:] == ["-m", "tests.interop.soak", "--minutes", "2"]
+
+
+def test_a_part_of_the_night_that_there_is_not_is_told(
+    run: ModuleType,
+    commands: Commands,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("PART", "noon")
+    assert run.main(["night"]) == 2
+    assert commands.handed_over == []
+    assert "PART is one of tests, simulation, soak" in capsys.readouterr().err

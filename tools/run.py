@@ -4,7 +4,9 @@
     test      install it with its test tools, then run the tests that take under a second each
     check     everything that has to pass before a commit goes in: bash .ci/run
     interop   the tests against real Couchbase Lite peers, fetched and built the first time
-    night     every other test there is, with fresh random seeds for the property tests
+    night     the long runs, one a time, named by PART: "tests" (the default) is every test but
+              interop, with fresh random seeds for the property tests; "simulation" 5,000 seeds of
+              each topology; "soak" 20 minutes with Couchbase Lite (make night PART=soak)
 
 What follows the word is handed on, such as ``test tests/doc -k blob``. Needs Python 3.11 or newer
 with venv and, the first time, a package index; nothing else. A `.venv` that fits is used as it is:
@@ -59,8 +61,7 @@ def main(arguments: list[str]) -> int:
         return hand_over([*pytest, "-n", "auto", "-m", "not slow and not interop", *rest])
     if command == "interop":
         return interop(pytest, rest)
-    os.environ["SETTEE_HYPOTHESIS"] = "night"
-    return hand_over([*pytest, "-m", "not interop", *rest])
+    return night([python, "-m"], rest)
 
 
 def with_newer_python(arguments: list[str]) -> int:
@@ -100,6 +101,21 @@ def interop(pytest: list[str], rest: list[str]) -> int:
         print("settee: this checkout has no tests/interop", file=sys.stderr)
         return 2
     return hand_over([*pytest, "tests/interop", *rest])
+
+
+def night(module: list[str], rest: list[str]) -> int:
+    """Run one of the long parts."""
+    parts = {
+        "tests": ["pytest", "-q", "-m", "not interop"],
+        "simulation": ["tests.simulation", "--seeds", "5000"],
+        "soak": ["tests.interop.soak"],
+    }
+    part = os.environ.get("PART") or "tests"
+    if part not in parts:
+        print("settee: PART is one of " + ", ".join(parts) + ", not " + part, file=sys.stderr)
+        return 2
+    os.environ["SETTEE_HYPOTHESIS"] = "night"
+    return hand_over([*module, *parts[part], *rest])
 
 
 def hand_over(command: list[str]) -> int:
