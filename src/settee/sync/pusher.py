@@ -13,6 +13,7 @@ answer to the older.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -71,7 +72,7 @@ class Wanted(NamedTuple):
     """Whether a delta was refused already."""
 
 
-class Pusher:
+class Pusher(ABC):
     """What both roles share: reading the feed, offering rows, sending revisions."""
 
     _profile: str
@@ -202,9 +203,9 @@ class Pusher:
         """
         return last_seq < self._since
 
+    @abstractmethod
     def _accepted(self, rows: list[ChangeRow], end: int) -> list[ChangeRow]:
         """Return the rows to offer out of a page that reaches to sequence `end`."""
-        raise NotImplementedError
 
     def _offer(self) -> bool:
         """Offer the next rows; tell whether the rest may be offered, too."""
@@ -261,8 +262,9 @@ class Pusher:
     def _offer_properties(self) -> dict[str, str]:
         return {}
 
+    @abstractmethod
     def _offer_row(self, row: ChangeRow) -> list[object]:
-        raise NotImplementedError
+        """Return what an offer says of a row."""
 
     def _caught_up(self) -> None:
         self._session.tell(self._profile, self._wire, {}, b"[]", urgent=True)
@@ -287,8 +289,9 @@ class Pusher:
         answers.extend([0] * (len(rows) - len(answers)))
         self._take_answers(rows, answers)
 
+    @abstractmethod
     def _take_answers(self, rows: list[ChangeRow], answers: list[object]) -> None:
-        raise NotImplementedError
+        """Deal with the peer's answers to an offer, one for each row."""
 
     # --- sending revisions ------------------------------------------------------------------------
 
@@ -345,9 +348,9 @@ class Pusher:
         self._release(row)
         self._settled(row)
 
+    @abstractmethod
     def _superseded(self, item: Wanted, revision: RevisionOut) -> None:
         """Deal with a wanted row whose document has changed since."""
-        raise NotImplementedError
 
     def _rev_properties(self, row: ChangeRow, revision: RevisionOut) -> dict[str, str]:
         properties = {
@@ -419,7 +422,7 @@ class Pusher:
             if later is not None:
                 self._rows.appendleft(later)
 
-    def _settled(self, row: ChangeRow) -> None:
+    def _settled(self, row: ChangeRow) -> None:  # noqa: B027 - not every pusher keeps count.
         """Note that this sequence needs nothing more."""
 
     def _confirmed(self, sent: RevSent) -> None:
