@@ -24,6 +24,7 @@ from settee.doc.version import (
     Version,
     build,
     contains,
+    encode_tree,
     entries,
     order_key,
     rte_time,
@@ -39,6 +40,7 @@ __all__ = [
     "born_at",
     "by_height",
     "claims",
+    "decoded",
     "has_room",
     "history_for",
     "is_same",
@@ -145,6 +147,29 @@ def least_generation(vector: Vector) -> int:
 def by_height(tid: str) -> tuple[int, str]:
     """Return what the names in a history are sorted by: the highest generation comes first."""
     return -generation(tid), tid
+
+
+def decoded(state: State, vector: Vector) -> Vector:
+    """Return a peer's vector with its tree entry read, where that encodes a derived name.
+
+    A Couchbase Lite database that was upgraded from trees encodes whatever tree name it had. If the
+    name was one that a settee peer made for a version, the entry stands for that version; the name
+    itself, or an ancestor with it, has to be known to `state`, as an encoding holds too little.
+    """
+    time = rte_time(vector)
+    if time >> 32 & 0xFF not in (0xFE, 0xFF):
+        return vector
+    for tid in (state.tid, *state.history):
+        version = version_of(tid)
+        if version.source != RTE and encode_tree(tid).time == time:
+            break
+    else:
+        return vector
+    times = entries(vector)
+    del times[RTE]
+    times[version.source] = max(version.time, times.get(version.source, 0))
+    cv = version if vector.cv.source == RTE else vector.cv
+    return build(cv, tuple(v for v in vector.mv if v.source != RTE), times)
 
 
 # --- what a receiver is told --------------------------------------------------------------------

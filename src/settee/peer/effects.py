@@ -36,6 +36,7 @@ from settee.sync.effects import (
     ReadPeerCheckpoints,
     ReadRevisions,
     RecordMarks,
+    Renew,
     ResolveConflicts,
     SaveOwnCheckpoint,
     SavePeerCheckpoint,
@@ -90,6 +91,9 @@ class EffectRunner:
                     self._write(ticket, partial(self._save, effect))
             case RecordMarks():
                 self._write(ticket, partial(self._mark, effect))
+            case Renew(collection, doc_id, tid):
+                key = self._keys[collection]
+                self._write(ticket, lambda w: revisions.renew(w, key, doc_id, tid))
             case SaveOwnCheckpoint(id_, body):
                 self._write(ticket, lambda w: checkpoints.save_own(w, id_, body))
             case SavePeerCheckpoint(id_, rev, body):

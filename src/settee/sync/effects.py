@@ -32,6 +32,7 @@ __all__ = [
     "ReadPeerCheckpoints",
     "ReadRevisions",
     "RecordMarks",
+    "Renew",
     "ResolveConflicts",
     "SaveOwnCheckpoint",
     "SavePeerCheckpoint",
@@ -155,6 +156,17 @@ class RecordMarks(NamedTuple):
     """``(document ID, tree name)``."""
 
 
+class Renew(NamedTuple):
+    """Save a document's body once more, as a new revision over the current one.
+
+    Nothing happens if its current revision is another than `tid` by now. Answer: None.
+    """
+
+    collection: int
+    doc_id: str
+    tid: str
+
+
 class FindMissingBlobs(NamedTuple):
     """Answer: those of `digests` that are not held."""
 
@@ -213,6 +225,7 @@ Effect: TypeAlias = (
     | ReadHeld
     | SaveRevisions
     | RecordMarks
+    | Renew
     | FindMissingBlobs
     | OpenBlob
     | ReadBlob

@@ -15,7 +15,7 @@ from settee.doc.records import Held, RevisionOut
 from settee.doc.revision import generation
 from settee.doc.version import parse_vector
 
-__all__ = ["history_text", "same_digest", "state_of", "stored_state"]
+__all__ = ["history_text", "names_above", "same_digest", "state_of", "stored_state"]
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -49,22 +49,26 @@ def stored_state(revision: RevisionOut) -> State:
     )
 
 
-def history_text(
-    revision: RevisionOut, bases: Sequence[str], history_max: int, *, contiguous: bool
-) -> str:
-    """Return the value of `history`: ancestors, newest first, down to one that the peer has.
+def names_above(revision: RevisionOut, bases: Sequence[str]) -> tuple[str, ...]:
+    """Return the known ancestors of a revision, newest first, down to one that the peer has."""
+    names = _names(revision.history)
+    wanted = set(bases)
+    cut = next((i for i, name in enumerate(names) if name in wanted), None)
+    return names if cut is None else names[: cut + 1]
 
-    `bases` are the revisions that the peer said it has, best first. `contiguous` asks for what
-    Couchbase Lite insists on: each generation one below the one before.
+
+def history_text(revision: RevisionOut, bases: Sequence[str], history_max: int) -> str:
+    """Return the value of `history` on a connection that speaks trees.
+
+    Ancestors, newest first, each generation one below the one before, as Couchbase Lite insists,
+    down to one that the peer has. `bases` are the revisions that the peer said it has, best first.
     """
-    if not revision.history and (not contiguous or not bases or generation(revision.tid) == 1):
+    if not revision.history and (not bases or generation(revision.tid) == 1):
         return ""
     names = _names(revision.history)
     wanted = set(bases)
     cut = next((i for i, name in enumerate(names) if name in wanted), None)
     shown = names[:history_max] if cut is None else names[: min(cut + 1, history_max)]
-    if not contiguous:
-        return ",".join(shown)
     # A base below the last name that may be shown has to be shown all the same: see below.
     reached = not bases or (cut is not None and cut < history_max)
     if reached and _descends_by_one(revision.tid, shown):

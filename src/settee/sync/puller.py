@@ -16,12 +16,9 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
 from settee.blip.message import Request
-from settee.doc.conflict import Relation, ancestors_held, known, propose_status
 from settee.doc.records import Applied, ConflictPolicy, Held, Outcome
-from settee.doc.revision import generation, is_tree_name, version_of
 from settee.errors import InvalidDocumentError, PeerProtocolError, SetteeError
 from settee.limits import (
-    HISTORY_NAMES_MAX,
     REVS_WANTED_MAX,
     SAVE_BATCH_BYTES_MAX,
     SAVE_BATCH_REVISIONS_MAX,
@@ -35,7 +32,6 @@ from settee.sync.effects import (
     ResolveConflicts,
     SaveRevisions,
 )
-from settee.sync.history import same_digest, state_of
 from settee.sync.messages import (
     AnnouncedRow,
     ProposedRow,
@@ -171,15 +167,18 @@ class Puller:
         self, request: Request, rows: list[AnnouncedRow], held: list[Held | None]
     ) -> None:
         self._deciding -= 1
-        self._session.inbound_bytes -= len(request.body)
-        remote, awaited = self._remote, self._awaited
+        session, remote, awaited = self._session, self._remote, self._awaited
+        session.inbound_bytes -= len(request.body)
+        refuses = session.config.refuse_conflicts
         answers: list[object] = []
         for row, mine in zip(rows, held, strict=True):
             if row.flags in _ACCESS_LOST:
                 self._access_lost(row.doc_id, row.sequence)
                 answers.append(0)
                 continue
-            answer = self._answer_announced(row, mine)
+            answer, has = session.dialect.answer(row, mine, refuses=refuses)
+            if has and mine is not None and mine.mark != has:
+                self._marks.append((row.doc_id, has))
             if remote is not None:
                 if row.sequence in awaited:
                     answer = 0  # Announced twice: it is on its way, and not finished by that.
@@ -189,33 +188,9 @@ class Puller:
                 else:
                     remote.finished(row.sequence)
             answers.append(answer)
-        self._session.connection.reply(
+        session.connection.reply(
             request.number, self._reply_properties(), trimmed(answers), compress=True
         )
-
-    def _answer_announced(self, row: AnnouncedRow, mine: Held | None) -> object:
-        if not is_tree_name(row.tid):
-            raise PeerProtocolError(f"{row.tid[:80]!r} is not a revision ID", domain="HTTP")
-        if mine is None:
-            return []
-        if mine.tid != row.tid:
-            state = state_of(mine)
-            relation = known(state, row.tid)
-            height, ours = generation(row.tid), generation(mine.tid)
-            if relation is Relation.UNKNOWN:
-                if self._session.config.refuse_conflicts and height <= ours:
-                    return 409
-                return ancestors_held(state, height)
-            if relation is Relation.OLD and (height >= ours or same_digest(mine.mark, mine.tid)):
-                # The peer was believed to have ours, or its name stands too high for an ancestor:
-                # perhaps it has put ours below. Ask to see, and not with the very revision for a
-                # base, or its history would say nothing.
-                version = version_of(row.tid)
-                held = ancestors_held(state, height)
-                return [name for name in held if version_of(name) != version]
-        if mine.mark != row.tid:
-            self._marks.append((row.doc_id, row.tid))
-        return 0
 
     def proposed(self, request: Request) -> None:
         """Take `proposeChanges`."""
@@ -237,10 +212,13 @@ class Puller:
     ) -> None:
         self._deciding -= 1
         self._session.inbound_bytes -= len(request.body)
+        dialect, refuses = self._session.dialect, self._session.config.refuse_conflicts
         with_rev = request.properties.get("conflictIncludesRev") is not None
         answers: list[object] = []
         for row, mine in zip(rows, held, strict=True):
-            status, theirs = self._status_of_proposal(row, mine)
+            status, theirs = dialect.status(row, mine, refuses=refuses)
+            if status == 409:
+                self._session.newer_here(self._wire, row.doc_id)
             if status == 409 and with_rev:
                 answers.append({"status": 409, "rev": theirs})
             else:
@@ -249,28 +227,8 @@ class Puller:
             request.number, self._reply_properties(), trimmed(answers), compress=True
         )
 
-    def _status_of_proposal(self, row: ProposedRow, mine: Held | None) -> tuple[int, str]:
-        if not is_tree_name(row.tid) or (row.parent and not is_tree_name(row.parent)):
-            return 400, ""
-        if self._session.config.refuse_conflicts:
-            state = None if mine is None else state_of(mine)
-            return propose_status(state, row.tid, row.parent)
-        if mine is None:
-            return 0, ""
-        if mine.tid == row.tid:
-            return 304, ""
-        state = state_of(mine)
-        relation = known(state, row.tid)
-        if relation is Relation.SAME:
-            return 304, ""
-        if relation is Relation.OLD and not (
-            row.parent and known(state, row.parent) is Relation.SAME
-        ):
-            return 409, mine.tid
-        return 0, ""
-
     def _reply_properties(self) -> dict[str, str]:
-        properties = {"maxHistory": str(HISTORY_NAMES_MAX), "blobs": "true"}
+        properties = self._session.dialect.reply_properties() | {"blobs": "true"}
         if self._session.config.deltas and not self._deltas_announced:
             self._deltas_announced = True  # Once: the peer remembers it (wire protocol 7.2).
             properties["deltas"] = "true"
@@ -435,7 +393,7 @@ class Puller:
     def _applied(self, batch: list[Coming], answers: list[Applied]) -> None:
         session = self._session
         numbers: list[int] = []
-        report = session.config.report_documents
+        dialect, report = session.dialect, session.config.report_documents
         stored = stored_bytes = 0
         for coming, applied in zip(batch, answers, strict=True):
             outcome = applied.outcome
@@ -451,7 +409,7 @@ class Puller:
                 stored_bytes += len(revision.body)
                 if outcome is Outcome.RESOLVED:
                     session.newer_here(self._wire)
-                elif self._pusher is not None and applied.tid == revision.tid:
+                elif self._pusher is not None and dialect.is_as_given(applied.tid, revision):
                     self._pusher.given.add(applied.seq)  # Exactly as given: it knows that.
                 if report:
                     session.report(self._collection, False, revision.doc_id, revision.deleted, None)
@@ -468,7 +426,7 @@ class Puller:
     def _refused(self, coming: Coming, outcome: Outcome) -> None:
         status, why = _REFUSALS[outcome]
         error = PeerProtocolError(
-            f"revision {coming.revision.tid[:80]} of {coming.revision.doc_id!r}: {why}",
+            f"revision {coming.revision.called[:80]} of {coming.revision.doc_id!r}: {why}",
             code=status,
             transient=outcome is Outcome.AHEAD,
         )

@@ -34,7 +34,6 @@ from settee.limits import (
     REVS_UNANSWERED_MAX,
 )
 from settee.sync.effects import FilterPush, ReadChanges, ReadRevisions
-from settee.sync.history import history_text
 from settee.sync.messages import error_of_reply, is_true, json_array
 
 if TYPE_CHECKING:
@@ -49,19 +48,6 @@ _READ_REVISIONS_MAX: Final = CHANGES_ROWS_MAX
 """Bodies per read."""
 
 
-class RevSent(NamedTuple):
-    """The token of a `rev` under way."""
-
-    pusher: Pusher
-    row: ChangeRow
-    tid: str
-    deleted: bool
-    body_bytes: int
-    blobs: tuple[str, ...]
-    delta_of: Wanted | None
-    """What to send whole if the peer can't use the delta; None if it went whole."""
-
-
 class Wanted(NamedTuple):
     """A row whose revision the peer asked for."""
 
@@ -70,6 +56,25 @@ class Wanted(NamedTuple):
     """Revisions that the peer has, best first."""
     whole: bool = False
     """Whether a delta was refused already."""
+    legacy: bool = False
+    """Whether the peer calls this document's revisions by tree names, where versions are spoken."""
+
+
+class RevSent(NamedTuple):
+    """The token of a `rev` under way."""
+
+    pusher: Pusher
+    wanted: Wanted
+    tid: str
+    deleted: bool
+    body_bytes: int
+    blobs: tuple[str, ...]
+    is_delta: bool
+
+    @property
+    def row(self) -> ChangeRow:
+        """The row that offered it."""
+        return self.wanted.row
 
 
 class Pusher(ABC):
@@ -87,7 +92,6 @@ class Pusher(ABC):
         self._wire = wire
         self.collection: Final = collection
         """Index in the session's configuration; `wire` is the index in messages."""
-        self._contiguous = not session.config.peer_is_settee
         self._continuous = False
         self._doc_ids: frozenset[str] | None = None
         self._active_only = False
@@ -104,6 +108,8 @@ class Pusher(ABC):
         self._blobs_listed = False
         """Whether the peer looks for blobs under ``_attachments`` only, as Sync Gateway does."""
         self._told_caught_up = False
+        self._lagging: set[str] = set()  # Documents to be offered once more.
+        self._looking_up = 0
         self._filtered = session.config.options_of(collection).push_filter
         self._peer_deltas = False  # Told once, and kept in mind (wire protocol 7.2).
 
@@ -120,6 +126,8 @@ class Pusher(ABC):
             or self._wanted
             or self._reading_revisions
             or self._out
+            or self._lagging
+            or self._looking_up
         )
 
     @property
@@ -132,10 +140,16 @@ class Pusher(ABC):
         if self._continuous:
             self._unread = True
 
+    def offer_again(self, doc_id: str) -> None:
+        """The peer has turned out to have another revision of a document than it should have."""
+        self._lagging.add(doc_id)
+
     # --- pumping ----------------------------------------------------------------------------------
 
     def pump(self) -> None:
         """Start whatever may be started now."""
+        if self._lagging:
+            self._look_up_lagging()
         if self._unread and not self._reading_feed and len(self._rows) < CHANGES_ROWS_MAX:
             self._unread = False  # What changes from now on may come too late for this page.
             self._reading_feed = True
@@ -176,6 +190,22 @@ class Pusher(ABC):
                 self._forget_older(fresh)
             self._queue(fresh)
             self._told_caught_up = False
+
+    def _look_up_lagging(self) -> None:
+        doc_ids, self._lagging = frozenset(self._lagging), set()
+        self._looking_up += 1
+        self._session.ask(
+            ReadChanges(self.collection, 0, len(doc_ids), doc_ids, False), self._lagging_found
+        )
+
+    def _lagging_found(self, page: ChangesPage) -> None:
+        self._looking_up -= 1
+        to_come = self._out.keys() | {row.doc_id for row in self._rows}
+        rows = [r for r in page.rows if r.seq <= self._since and r.doc_id not in to_come]
+        if self._doc_ids is not None:
+            rows = [row for row in rows if row.doc_id in self._doc_ids]
+        if rows:
+            self._rows.extend(rows)  # They have passed the filter before.
 
     def _queue(self, rows: list[ChangeRow]) -> None:
         """Put rows in line to be offered, those that the application lets out."""
@@ -353,11 +383,7 @@ class Pusher(ABC):
         """Deal with a wanted row whose document has changed since."""
 
     def _rev_properties(self, row: ChangeRow, revision: RevisionOut) -> dict[str, str]:
-        properties = {
-            "id": revision.doc_id,
-            "rev": revision.tid,
-            "sequence": str(row.seq),
-        }
+        properties = {"id": revision.doc_id, "sequence": str(row.seq)}
         if revision.deleted:
             properties["deleted"] = "1"
         return properties
@@ -365,30 +391,25 @@ class Pusher(ABC):
     def _send(self, item: Wanted, revision: RevisionOut) -> None:
         session = self._session
         properties = self._rev_properties(item.row, revision)
-        if revision.history or (self._contiguous and item.bases):
-            history = history_text(
-                revision, item.bases, self._history_max, contiguous=self._contiguous
-            )
-            if history:
-                properties["history"] = history
-        if not self._contiguous:
-            properties["vector"] = revision.vector
+        properties |= session.dialect.said(
+            revision, item.bases, self._history_max, legacy=item.legacy
+        )
         body = revision.body
         blobs: tuple[str, ...] = ()
-        delta_of = None
+        is_delta = False
         if may_have_blobs(body):
             value = orjson.loads(body)
             blobs = tuple({b.digest for b in find_blobs(value)})
             session.blobs.allow(blobs)
         if blobs and self._blobs_listed:
-            body = orjson.dumps(with_attachments(value, _generation(revision.tid)))
+            body = orjson.dumps(with_attachments(value, names.generation(revision.tid)))
         elif revision.base and not item.whole:
             delta = make(orjson.loads(revision.base_body), orjson.loads(body))
             if delta is not None:
                 body = orjson.dumps(delta)
-                properties["deltaSrc"] = revision.base
-                delta_of = item
-        token = RevSent(self, item.row, revision.tid, revision.deleted, len(body), blobs, delta_of)
+                properties["deltaSrc"] = session.dialect.name(revision.base)
+                is_delta = True
+        token = RevSent(self, item, revision.tid, revision.deleted, len(body), blobs, is_delta)
         session.revs_out += 1
         session.rev_bytes_out += len(body)
         session.request("rev", self._wire, properties, body, token, compress=True)
@@ -400,8 +421,8 @@ class Pusher(ABC):
         session.rev_bytes_out -= sent.body_bytes
         if sent.blobs:
             session.blobs.disallow(sent.blobs)
-        if reply.error and sent.delta_of is not None and _is_of_delta(reply):
-            self._wanted.appendleft(sent.delta_of._replace(whole=True))
+        if reply.error and sent.is_delta and _is_of_delta(reply):
+            self._wanted.appendleft(sent.wanted._replace(whole=True))
             return
         self._release(sent.row)
         if not reply.error:
@@ -440,11 +461,6 @@ class Pusher(ABC):
             self._session.held_back()
         else:
             self._settled(row)
-
-
-def _generation(tid: str) -> int:
-    """Return a tree name's generation; 0 for a version."""
-    return names.generation(tid) if names.is_tree_name(tid) else 0
 
 
 def _is_of_delta(reply: Reply) -> bool:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 from settee.blip.message import Request
 from settee.doc.records import DELETED, ChangeRow, RevisionOut
-from settee.doc.revision import is_tree_name
 from settee.limits import HISTORY_NAMES_MAX
+from settee.sync.dialect import VECTORS
 from settee.sync.messages import is_true
 from settee.sync.pusher import Pusher, Wanted
 from settee.sync.sequences import SequenceSet
@@ -47,8 +47,14 @@ class PassivePusher(Pusher):
         self._over = False  # And then something came that was not the peer's own.
         self._told_caught_up = True
         self._replacements = False
+        self._tails = session.config.level == VECTORS and not session.dialect.is_extended
         self.given: SequenceSet = SequenceSet(())
         """Sequences that this very peer has just caused: not announced back to it."""
+
+    def offer_again(self, doc_id: str) -> None:
+        """Offer a document once more, unless the peer has heard that all was offered."""
+        if self._subscribed and (self._continuous or not self._told_caught_up):
+            super().offer_again(doc_id)
 
     @property
     def is_subscribed(self) -> bool:
@@ -109,20 +115,21 @@ class PassivePusher(Pusher):
             self._unread = True
 
     def _offer_row(self, row: ChangeRow) -> list[object]:
+        dialect = self._session.dialect
+        name, end = dialect.name(row.tid), dialect.row_end(row.tid)
         deleted = row.flags & DELETED
-        if not deleted and not row.body_bytes:
-            return [row.seq, row.doc_id, row.tid]
-        return [row.seq, row.doc_id, row.tid, deleted, row.body_bytes]
+        if not (deleted or row.body_bytes or end):
+            return [row.seq, row.doc_id, name]
+        return [row.seq, row.doc_id, name, deleted, row.body_bytes, *end]
 
     def _take_answers(self, rows: list[ChangeRow], answers: list[object]) -> None:
+        tid_of = self._session.dialect.tid_of
         for row, answer in zip(rows, answers, strict=True):
             if isinstance(answer, list):
-                bases = tuple(
-                    name
-                    for name in answer[:_BASES_MAX]
-                    if isinstance(name, str) and is_tree_name(name)
-                )
-                self._wanted.append(Wanted(row, bases))
+                names = [name for name in answer[:_BASES_MAX] if isinstance(name, str)]
+                bases = tuple(tid for name in names if (tid := tid_of(name)) is not None)
+                legacy = any("@" not in name for name in names)
+                self._wanted.append(Wanted(row, bases, legacy=legacy and self._tails))
             else:  # 0: it has the revision; any other number: it does not want it.
                 self._release(row)
 
@@ -133,7 +140,7 @@ class PassivePusher(Pusher):
             self._wire,
             {
                 "id": row.doc_id,
-                "rev": row.tid,
+                "rev": self._session.dialect.name(row.tid),
                 "sequence": str(row.seq),
                 "error": str(status),
                 "reason": reason,
@@ -151,5 +158,5 @@ class PassivePusher(Pusher):
     def _rev_properties(self, row: ChangeRow, revision: RevisionOut) -> dict[str, str]:
         properties = super()._rev_properties(row, revision)
         if revision.tid != row.tid:
-            properties["replacedRev"] = row.tid
+            properties["replacedRev"] = self._session.dialect.name(row.tid)
         return properties
