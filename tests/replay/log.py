@@ -101,6 +101,8 @@ class Sync(NamedTuple):
     push: bool
     pull: bool
     continuous: bool
+    deltas: bool
+    """Whether the active peer takes and sends deltas."""
     live_edits: tuple[Edit, ...]
     """What was edited at either end while it ran, in this order."""
     replicated: frozenset[Replicated]
@@ -339,6 +341,7 @@ class _Parser:
             "--push" in arguments,
             "--pull" in arguments,
             "--continuous" in arguments,
+            "--no-delta" not in arguments,
             tuple(_edit(draft, bodies) for draft in running.edits),
             frozenset(running.replicated),
             frozenset(running.failed),

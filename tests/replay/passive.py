@@ -225,6 +225,7 @@ class Serving(Script):
     def replied(self, reply: Reply) -> None:
         assert not reply.error, f"{reply.token} got {reply.properties} {reply.body!r}"
         if isinstance(reply.token, list):
+            assert self._sync.deltas or "deltas" not in reply.properties, reply.properties
             answers = orjson.loads(reply.body or b"[]")
             assert len(answers) <= len(reply.token)
             answers += [0] * (len(reply.token) - len(answers))
@@ -316,6 +317,7 @@ class Serving(Script):
     def _received(self, request: Request) -> None:
         key = self.key_of(request)
         assert request.properties["noconflicts"] == "1"
+        assert self._sync.deltas or "deltaSrc" not in request.properties, request.properties
         deleted = request.properties.get("deleted") == "1"
         body = self.body_of(request)
         if key in self._their_revs:

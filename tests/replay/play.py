@@ -269,6 +269,7 @@ def _options(dialog: Dialog, sync: Sync) -> ReplicatorOptions:
         targets=(Target(False, "192.0.2.1", 80, "recorded"),),
         replicator_type=both,
         continuous=sync.continuous,
+        delta_sync=sync.deltas,
         collections=paths,
         configs=tuple(
             CollectionConfig(collection=path.path, document_ids=_chosen(dialog)) for path in paths

@@ -149,6 +149,7 @@ def test_a_sync_tells_its_directions_its_documents_and_its_error() -> None:
     assert fourth.replicated == set()
     assert [s.error for s in syncs(read("3.1/auth"))] == [(6, 401), (6, 401), None]
     assert syncs(read("4-revtree/collections"))[1].error == (6, 404)
+    assert [syncs(read(f"4-vv/{name}"))[0].deltas for name in ("delta", "nodelta")] == [True, False]
 
 
 def test_a_dump_shows_the_tree_and_whether_it_is_in_conflict() -> None:
