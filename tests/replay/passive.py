@@ -14,6 +14,7 @@ Two things are not as recorded, since they are each active peer's own business:
   own rule (wire protocol 3.6);
 * of a level-3 listener that takes the default collection with `collection` and without, settee
   asks without, whatever the recorded peer did;
+* settee never leaves deletions out of a first pull (`activeOnly`);
 * with version vectors a row of settee's calls a revision by its current version; the recorded peer
   wrote the whole vector of one that was made while it was connected.
 """
@@ -175,7 +176,10 @@ class Serving(Script):
         since = properties.get("since")
         expected = recorded.properties.get("since")
         assert since == expected, f"changes since {since}, expected {expected}"
-        assert properties["versioning"] == self.names.versioning
+        own = {"activeOnly", "collection"}
+        theirs = {n: value for n, value in recorded.properties.items() if n not in own}
+        assert theirs["versioning"] == self.names.versioning
+        assert properties == properties | theirs, f"{properties}, recorded {theirs}"
         assert (properties.get("continuous") == "true") == self._sync.continuous
         chosen = orjson.loads(request.body or b"{}")
         assert chosen == (recorded.json or {}), f"{chosen}, recorded {recorded.json}"
