@@ -268,6 +268,8 @@ class Session:
             self._patience.deadline(waits=self._waits, stays=self._stays),
             *(checkpointer.deadline() for checkpointer in self.checkpointers.values()),
         ]
+        if self._stopping_until_s is None:
+            deadlines += [pusher.deadline() for pusher in self.pushers.values()]
         return min((d for d in deadlines if d is not None), default=None)
 
     @property
@@ -338,6 +340,11 @@ class Session:
         )
 
     # --- what pushers, pullers and the rest call --------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        """The time, as the owner told it last."""
+        return self._now
 
     @property
     def wall_s(self) -> int:
@@ -456,16 +463,20 @@ class Session:
         """Note that a document can't be replicated for the time being, but perhaps later."""
         self._patience.held_back(self._now)
 
-    def newer_here(self, wire: int, doc_id: str | None = None) -> None:
+    def newer_here(
+        self, wire: int, doc_id: str | None = None, then: Callable[[], None] | None = None
+    ) -> None:
         """Note that what was pulled is not what we have now: a conflict was resolved, or it is old.
 
-        `doc_id`: the document, if what we have is not new in the feed.
+        `doc_id`: the document, if what we have is not new in the feed. `then` is called when it has
+        been offered, if that is to be done at all.
         """
         pusher = self.pushers.get(wire)
         if pusher is None:
-            return
-        if doc_id is not None:
-            pusher.offer_again(doc_id)
+            if then is not None:
+                then()
+        elif doc_id is not None:
+            pusher.offer_again(doc_id, then)
         elif isinstance(pusher, ActivePusher):
             pusher.read_on()
 
