@@ -227,7 +227,7 @@ class MemoryStorage:
             s = doc.state
             names = ",".join(s.aka), ",".join(s.history)
             mark = self.marks.get((c, doc_id), "")
-            result.append(Held(s.tid, s.deleted, format_vector(s.vector), *names, mark))
+            result.append(Held(s.tid, s.deleted, format_vector(s.vector), *names, mark, doc.seq))
         return result
 
     def _SaveRevisions(
@@ -324,6 +324,18 @@ class MemoryStorage:
             return conflict.learn(state, tid or revision.name(1, told.cv), told)
         return conflict.learn(state, tid) if tid else None
 
+    def _LearnNames(self, c: int, names: list[tuple[str, str]], renumber: bool) -> None:
+        for doc_id, tid in names:
+            doc = self.docs[c].get(doc_id)
+            if doc is None:
+                continue
+            state = conflict.learn(doc.state, tid) or doc.state
+            if renumber:
+                self._put(c, doc_id, state, doc.body, doc.blobs)
+            else:
+                self.docs[c][doc_id] = doc._replace(state=state)
+            self._mark(c, doc_id, tid)
+
     def _Renew(self, c: int, doc_id: str, tid: str) -> None:
         doc = self.docs[c].get(doc_id)
         if doc is not None and revision.version_of(doc.state.tid) == revision.version_of(tid):
@@ -411,6 +423,15 @@ class Driven:
         tid = self.storage.save(doc_id, body, c)
         self.changed(c)
         return tid
+
+    def listened(self) -> bool:
+        """Let the time pass in which a passive peer listens before it speaks, if it does now."""
+        deadlines = [pusher.deadline() for pusher in self.session.pushers.values()]
+        until = max((d for d in deadlines if d is not None), default=None)
+        if until is None or self.finished is not None:
+            return False
+        self.elapse(until - self.now)
+        return True
 
     def elapse(self, seconds: float) -> None:
         self.now += seconds
@@ -504,7 +525,8 @@ class Two:
 
     def run(self, until: Callable[[], bool] = lambda: False) -> Two:
         for _ in range(100_000):
-            if not self.step() or until():
+            moved = self.step()
+            if until() or not (moved or self.b.listened()):
                 return self
         raise AssertionError("the two never fall silent")
 
@@ -536,6 +558,8 @@ class ScriptedPeer:
         self.replies: dict[int, Reply] = {}
         self.blobs: dict[int, bytes] = {}
         self._tokens = 0
+        self.patient = True
+        """Whether to let the time pass in which the session listens before it speaks."""
         self.answering: dict[str, Callable[[Request], None]] = {}
 
     def run(self) -> ScriptedPeer:
@@ -549,7 +573,7 @@ class ScriptedPeer:
             if back:
                 session.receive(back, self.driven.now)
             moved |= self.driven.work()
-            if not (frames or back or moved):
+            if not (frames or back or moved or (self.patient and self.driven.listened())):
                 return self
         raise AssertionError("it never falls silent")
 

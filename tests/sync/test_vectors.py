@@ -9,10 +9,12 @@ from settee.doc.records import Held, RevisionIn, RevisionOut
 from settee.doc.revision import name
 from settee.doc.version import RTE, Version, encode_tree, format_version, parse_vector
 from settee.errors import PeerProtocolError
+from settee.sync.dialect import Ground, Verdict
 from settee.sync.messages import AnnouncedRow, ProposedRow
 from settee.sync.vectors import VectorDialect
 from tests.doc.vectors import vectors
 
+FREE = Ground(Verdict.SEND, None)
 PLAIN = VectorDialect(is_extended=False)
 SETTEE = VectorDialect(is_extended=True)
 A, B, C = (letter * 21 + "A" for letter in "abc")
@@ -42,7 +44,7 @@ def out(vector: str, history: str = "", height: int = 3) -> RevisionOut:
 def test_a_vector_is_split_into_rev_and_history(case: dict[str, Any]) -> None:
     legacy = case.get("legacy_ancestors", [])
     made = out(case["vector"], ",".join(legacy))._replace(tid=tid(9))
-    said = PLAIN.said(made, (), 50, legacy=bool(legacy))
+    said = PLAIN.said(made, (), FREE, 50, retold=bool(legacy))
     assert said["rev"] == case["rev"]
     assert said.get("history") == case.get("history")
 
@@ -52,13 +54,13 @@ def test_a_vector_is_split_into_rev_and_history(case: dict[str, Any]) -> None:
     [v(5), f"{v(5)}; {v(4, B)}, {v(3, C)}", f"{v(5)}, {v(4, B)}, {v(3, C)};"],
 )
 def test_what_is_said_is_heard(vector: str) -> None:
-    heard = PLAIN.heard(PLAIN.said(out(vector), (), 50, legacy=False))
+    heard = PLAIN.heard(PLAIN.said(out(vector), (), FREE, 50, retold=False))
     assert heard == ("", "", vector)
 
 
 def test_between_settee_peers_the_tree_names_travel_too() -> None:
     made = out(f"{v(5)}; {v(4, B)}", f"{tid(4, B, 2)},{tid(3, C)}")
-    said = SETTEE.said(made, (tid(4, B, 2),), 50, legacy=False)
+    said = SETTEE.said(made, (tid(4, B, 2),), FREE, 50, retold=False)
     assert said == {"rev": v(5), "history": v(4, B), "tree": f"{made.tid},{tid(4, B, 2)}"}
     assert SETTEE.heard(said) == (made.tid, tid(4, B, 2), made.vector)
     assert SETTEE.row_end(made.tid) == [made.tid]
@@ -109,7 +111,10 @@ def test_a_derived_name_among_legacy_ancestors_is_the_version_in_it() -> None:
 
 def test_a_peer_that_calls_a_document_by_tree_names_is_told_them() -> None:
     made = out(v(5), f"2-bb,{tid(3, C)},1-aa")
-    assert PLAIN.said(made, ("2-bb",), 50, legacy=True) == {"rev": v(5), "history": "2-bb, 1-aa"}
+    assert PLAIN.said(made, ("2-bb",), FREE, 50, retold=True) == {
+        "rev": v(5),
+        "history": "2-bb, 1-aa",
+    }
 
 
 # --- what a row means -----------------------------------------------------------------------------

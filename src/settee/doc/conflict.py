@@ -73,7 +73,6 @@ __all__ = [
     "history_for",
     "known",
     "learn",
-    "propose_status",
     "rank",
     "relate",
     "resolve",
@@ -156,21 +155,6 @@ def _is_beside(state: State, history: Sequence[str]) -> bool:
         if version.source == RTE and version.time > cv.time and not is_native(tid):
             return False  # What the peer merged with: perhaps a descendant of ours.
     return born_at(history, cv.time >> 40)
-
-
-def propose_status(state: State | None, tid: str, parent: str) -> tuple[int, str]:
-    """Return Couchbase Lite's own answer to a proposed revision (wire protocol 3.6).
-
-    `parent`: what the peer takes for our current revision, "" for none. Returns 0 (send it), 304
-    (held already) or 409 (conflict), and our tree name ("" if there is no document). It is the
-    answer where conflicts are refused; the default policy decides when the history is there.
-    """
-    if state is None:
-        return (409 if parent else 0), ""
-    if is_same(state, tid):
-        return 304, state.tid
-    fits = is_same(state, parent) if parent else state.deleted
-    return (0 if fits else 409), state.tid
 
 
 # --- new states ---------------------------------------------------------------------------------

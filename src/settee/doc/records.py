@@ -159,3 +159,5 @@ class Held(NamedTuple):
     """Other names of the current version, comma-separated."""
     history: str
     mark: str
+    seq: int = 0
+    """The document's sequence."""

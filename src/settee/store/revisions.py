@@ -47,7 +47,7 @@ from settee.store.marks import mark_sql
 from settee.store.schema import documents_table
 from settee.store.writer import Writer
 
-__all__ = ["apply", "held", "read", "renew", "settle"]
+__all__ = ["apply", "held", "learn", "read", "renew", "settle"]
 
 _RTE_END: Final = "@" + RTE
 _held: Final = cast("Any", partial(tuple.__new__, Held))
@@ -64,7 +64,7 @@ def _held_sql(key: int, marked: bool) -> str:
     else:
         mark, join = "''", ""
     return (
-        f"SELECT d.id, d.tid, d.flags & {DELETED}, d.vector, d.aka, d.history, {mark} "
+        f"SELECT d.id, d.tid, d.flags & {DELETED}, d.vector, d.aka, d.history, {mark}, d.seq "
         f"FROM {documents_table(key)} d {join}WHERE d.id IN (SELECT value FROM json_each(?))"
     )
 
@@ -79,7 +79,7 @@ def held(reader: Reader, key: int, doc_ids: Sequence[str], remote: int | None) -
     rows = reader.rows(_held_sql(key, remote is not None), bindings)
     if not rows:
         return [None] * len(doc_ids)
-    found = {row[0]: _held((row[1], bool(row[2]), row[3], row[4], row[5], row[6])) for row in rows}
+    found = {row[0]: _held((row[1], bool(row[2]), *row[3:])) for row in rows}
     return [found.get(doc_id) for doc_id in doc_ids]
 
 
@@ -174,6 +174,26 @@ def settle(
     answers = [batch.settle(settlement) for settlement in settlements]
     batch.write()
     return answers
+
+
+def learn(
+    writer: Writer,
+    key: int,
+    names: Sequence[tuple[str, str]],
+    *,
+    remote: int | None,
+    renumber: bool = False,
+) -> None:
+    """Take note of what a peer calls revisions that are here: (document ID, tree name) each.
+
+    `remote`: who has them (gets marks). `renumber`: give each document a new sequence, too.
+    """
+    batch = _Batch(writer, key, remote, ConflictPolicy.RESOLVE)
+    batch.current = current_rows(writer, key, {doc_id for doc_id, _ in names})
+    batch.stored = frozenset(batch.current)
+    for doc_id, tid in names:
+        batch.learn(doc_id, tid, renumber=renumber)
+    batch.write()
 
 
 def renew(writer: Writer, key: int, doc_id: str, tid: str) -> None:
@@ -440,14 +460,15 @@ class _Batch:
         self.live_change += (not state.deleted) - was_live
         return row
 
-    def learn(self, doc_id: str, tid: str) -> Row | None:
-        """Take note of what a peer has; return the row, None if there is no such document."""
+    def learn(self, doc_id: str, tid: str, *, renumber: bool) -> None:
+        """Take note of what a peer has, if the document is here."""
         known = self.current.get(doc_id)
         if known is None:
-            return None
+            return
         row = self._learn(known, state_of(known), tid, None)
+        if renumber:
+            self._store(doc_id, row, state_of(row), self._body_of(row).decode(), None)
         self._mark(row[0], tid)
-        return row
 
     def _learn(self, known: Row, state: State, tid: str, told: Vector | None) -> Row:
         """Take note of another name, height or vector of what is there; no new sequence."""

@@ -12,6 +12,7 @@ depends on the family is asked here, so that pushers and pullers know only one k
 
 from __future__ import annotations
 
+import enum
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final, NamedTuple
@@ -20,7 +21,7 @@ from settee.doc.conflict import Relation, State
 from settee.doc.records import Held, RevisionIn, RevisionOut
 from settee.sync.messages import AnnouncedRow, ProposedRow
 
-__all__ = ["TREES", "VECTORS", "Dialect", "Heard"]
+__all__ = ["TREES", "VECTORS", "Dialect", "Ground", "Heard", "Verdict"]
 
 TREES: Final = 3
 VECTORS: Final = 4
@@ -38,6 +39,27 @@ class Heard(NamedTuple):
     """Its version vector, "" if the peer told only tree names."""
 
 
+class Verdict(enum.Enum):
+    """What can be done with a revision that a peer asked for."""
+
+    SEND = "send"
+    LIFT = "lift"
+    """Its name stands too low: all that the peer must be told does not fit above the base."""
+    HELD = "held"
+    """The peer has it, under another name, or has something that descends from it."""
+
+
+class Ground(NamedTuple):
+    """What a revision is sent on top of."""
+
+    verdict: Verdict
+    base: str | None
+    """A revision that the peer has and that is the same or an ancestor; None: none is known."""
+
+
+_FREE: Final = Ground(Verdict.SEND, None)
+
+
 class Dialect(ABC):
     """The names of one family of peers."""
 
@@ -46,6 +68,9 @@ class Dialect(ABC):
 
     is_extended: bool = False
     """Whether the peer is a settee peer: both families' names travel, and both sides resolve."""
+
+    learns: bool = False
+    """Whether the peer's names of what is here are worth to be learnt: their heights count."""
 
     # --- names ------------------------------------------------------------------------------------
 
@@ -74,15 +99,25 @@ class Dialect(ABC):
     def heard(self, properties: Mapping[str, str]) -> Heard | None:
         """Read the names in the properties of a `rev`; None if they are malformed."""
 
+    def ground(self, revision: RevisionOut, bases: Sequence[str]) -> Ground:
+        """Tell on top of what a revision goes to a peer that has `bases`, best first."""
+        return _FREE
+
     @abstractmethod
     def said(
-        self, revision: RevisionOut, bases: Sequence[str], history_max: int, *, legacy: bool
+        self,
+        revision: RevisionOut,
+        bases: Sequence[str],
+        ground: Ground,
+        history_max: int,
+        *,
+        retold: bool,
     ) -> dict[str, str]:
         """Return the names that go into a `rev`.
 
-        `bases`: revisions that the peer has, best first. `history_max`: ancestors that it wants.
-        `legacy`: whether it calls this document's revisions by tree names although it speaks in
-        versions (its database was upgraded).
+        `bases`: revisions that the peer has, best first. `ground`: what was said of them.
+        `history_max`: ancestors that it wants. `retold`: tell the ancestry in the other way there
+        is, since the peer saw a conflict in the usual one or is known to need it.
         """
 
     @abstractmethod

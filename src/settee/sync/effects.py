@@ -21,6 +21,7 @@ __all__ = [
     "FilterPush",
     "FindMissingBlobs",
     "KeepBases",
+    "LearnNames",
     "OpenBlob",
     "ProveBlob",
     "PurgeDocuments",
@@ -156,6 +157,19 @@ class RecordMarks(NamedTuple):
     """``(document ID, tree name)``."""
 
 
+class LearnNames(NamedTuple):
+    """Take note of what a peer calls revisions that are here, and mark them as the remote's.
+
+    A document's name may be lifted by that, which makes no new revision. With `renumber` each gets
+    a new sequence, so that it is offered once more. Answer: None.
+    """
+
+    collection: int
+    names: list[tuple[str, str]]
+    """``(document ID, tree name)``."""
+    renumber: bool = False
+
+
 class Renew(NamedTuple):
     """Save a document's body once more, as a new revision over the current one.
 
@@ -213,6 +227,7 @@ Effect: TypeAlias = (
     FilterPull
     | FilterPush
     | KeepBases
+    | LearnNames
     | PurgeDocuments
     | ReadBases
     | ResolveConflicts

@@ -22,6 +22,7 @@ from settee.sync.effects import ReadHeld, RecordMarks, Renew
 from settee.sync.history import same_digest, state_of
 from settee.sync.messages import TRANSIENT_HTTP
 from settee.sync.pusher import Pusher, RevSent, Wanted
+from settee.sync.trees import TreeDialect
 
 if TYPE_CHECKING:
     from settee.sync.session import Session
@@ -227,18 +228,20 @@ class ActivePusher(Pusher):
     def _is_tried_otherwise(self, wanted: Wanted) -> bool:
         """Whether a revision in conflict, though its parent was the peer's current one, goes again.
 
-        Where versions are spoken that has two reasons. A peer whose database was upgraded knows
-        the parent by its tree name only, and wants to see that. Or each revision contains the
-        other: then the body is saved once more, over both.
+        Where trees are spoken an ancestor that we name may lie on a dead branch there: it goes with
+        steps in between. Where versions are, a peer whose database was upgraded knows the parent by
+        its tree name only, and wants to see that; or each revision contains the other: then the
+        body is saved once more, over both.
         """
         row, dialect = wanted.row, self._session.dialect
-        if not row.mark or dialect.is_extended or dialect.versioning != "version-vectors":
+        if not row.mark or dialect.is_extended:
             return False
-        if is_native(row.mark) and not wanted.legacy:
+        trees = dialect.versioning == TreeDialect.versioning
+        if not wanted.retold and (trees or is_native(row.mark)):
             self._out[row.doc_id] = row
-            self._wanted.appendleft(wanted._replace(legacy=True))
+            self._wanted.appendleft(wanted._replace(retold=True))
             return True
-        if row.doc_id in self._renewed:
+        if trees or row.doc_id in self._renewed:
             return False
         self._renewed.add(row.doc_id)
         self._contesting += 1

@@ -100,6 +100,8 @@ class SessionConfig:
     """One per collection; empty: none has any."""
     deltas: bool = False
     """Whether revisions may travel as what changed against an earlier one."""
+    resolves: bool = False
+    """Passive: end conflicts with a peer of trees here, rather than have its resolver decide."""
     names_collections: bool | None = None
     """Active: whether to open with `getCollections`; None: unless only the default one is meant."""
     auto_purge: bool = True
@@ -116,7 +118,9 @@ class SessionConfig:
         Couchbase Lite's passive peers do that, so its active ones are made for it. Between settee
         peers either side resolves, alike.
         """
-        return not self.active and not (self.peer_is_settee and self.level == VECTORS)
+        if self.active:
+            return False
+        return not (self.peer_is_settee if self.level == VECTORS else self.resolves)
 
 
 def dialect_for(level: int, peer_is_settee: bool) -> Dialect:
@@ -268,6 +272,8 @@ class Session:
             self._patience.deadline(waits=self._waits, stays=self._stays),
             *(checkpointer.deadline() for checkpointer in self.checkpointers.values()),
         ]
+        if self._stopping_until_s is None:
+            deadlines += [pusher.deadline() for pusher in self.pushers.values()]
         return min((d for d in deadlines if d is not None), default=None)
 
     @property
@@ -338,6 +344,11 @@ class Session:
         )
 
     # --- what pushers, pullers and the rest call --------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        """The time, as the owner told it last."""
+        return self._now
 
     @property
     def wall_s(self) -> int:
@@ -456,16 +467,20 @@ class Session:
         """Note that a document can't be replicated for the time being, but perhaps later."""
         self._patience.held_back(self._now)
 
-    def newer_here(self, wire: int, doc_id: str | None = None) -> None:
+    def newer_here(
+        self, wire: int, doc_id: str | None = None, then: Callable[[], None] | None = None
+    ) -> None:
         """Note that what was pulled is not what we have now: a conflict was resolved, or it is old.
 
-        `doc_id`: the document, if what we have is not new in the feed.
+        `doc_id`: the document, if what we have is not new in the feed. `then` is called when it has
+        been offered, if that is to be done at all.
         """
         pusher = self.pushers.get(wire)
         if pusher is None:
-            return
-        if doc_id is not None:
-            pusher.offer_again(doc_id)
+            if then is not None:
+                then()
+        elif doc_id is not None:
+            pusher.offer_again(doc_id, then)
         elif isinstance(pusher, ActivePusher):
             pusher.read_on()
 

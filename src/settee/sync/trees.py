@@ -11,13 +11,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from settee.doc.conflict import Relation, State, ancestors_held, known, propose_status
+from settee.doc.conflict import Relation, State, ancestors_held, has_room, known, relate
 from settee.doc.records import Held, RevisionIn, RevisionOut
 from settee.doc.revision import generation, is_tree_name, version_of
 from settee.errors import PeerProtocolError
 from settee.limits import HISTORY_NAMES_MAX
-from settee.sync.dialect import Dialect, Heard
-from settee.sync.history import history_text, same_digest, state_of
+from settee.sync.dialect import Dialect, Ground, Heard, Verdict
+from settee.sync.history import (
+    has_one_author,
+    history_text,
+    names_above,
+    same_digest,
+    state_of,
+    stored_state,
+)
 from settee.sync.messages import AnnouncedRow, ProposedRow
 
 __all__ = ["TreeDialect", "answer_by_name", "status_by_name"]
@@ -27,6 +34,7 @@ class TreeDialect(Dialect):
     """Tree names, as they are."""
 
     versioning: ClassVar[str] = "rev-trees"
+    learns = True
 
     def name(self, tid: str) -> str:
         """Return the tree name itself."""
@@ -51,13 +59,44 @@ class TreeDialect(Dialect):
             return None
         return Heard(tid, properties.get("history", "").replace(" ", ""), "")
 
+    def ground(self, revision: RevisionOut, bases: Sequence[str]) -> Ground:
+        """Find the newest revision of the peer's that is ours, or an ancestor of ours.
+
+        The peer lists its leaf first, and what is unknown here is nothing to build on: claiming to
+        descend from it would put a stranger's edit below ours unseen.
+        """
+        if not bases:
+            return Ground(Verdict.SEND, None)
+        if has_one_author(revision.vector) and bases[0] in names_above(revision, bases):
+            return Ground(Verdict.SEND, bases[0])
+        state = stored_state(revision)
+        for place, base in enumerate(bases):
+            relation = known(state, base)
+            if relation is Relation.SAME:
+                # As its leaf, spelled lower, it takes the higher name as a child of that.
+                lower = place == 0 and generation(base) < generation(state.tid)
+                return Ground(Verdict.SEND if lower else Verdict.HELD, base)
+            if relation is Relation.OLD:
+                return Ground(Verdict.SEND if has_room(state, base) else Verdict.LIFT, base)
+        return Ground(Verdict.SEND, None)
+
     def said(
-        self, revision: RevisionOut, bases: Sequence[str], history_max: int, *, legacy: bool
+        self,
+        revision: RevisionOut,
+        bases: Sequence[str],
+        ground: Ground,
+        history_max: int,
+        *,
+        retold: bool,
     ) -> dict[str, str]:
-        """Write ``rev`` and, where there are ancestors to tell of, ``history``."""
+        """Write ``rev`` and, where there are ancestors to tell of, ``history``.
+
+        `retold`: by steps in place of the ancestors' own names, which the peer may hold on a branch
+        that is dead.
+        """
         properties = {"rev": revision.tid}
-        if revision.history or bases:
-            history = history_text(revision, bases, history_max)
+        if revision.history or ground.base:
+            history = history_text(revision, ground.base, history_max, steps=retold)
             if history:
                 properties["history"] = history
         return properties
@@ -73,10 +112,28 @@ class TreeDialect(Dialect):
         return answer_by_name(row.rev, mine, refuses=refuses)
 
     def status(self, row: ProposedRow, mine: Held | None, *, refuses: bool) -> tuple[int, str]:
-        """Answer by the names alone."""
-        if not is_tree_name(row.rev) or (row.parent and not is_tree_name(row.parent)):
+        """Answer by the names alone.
+
+        A revision that is unknown is wanted, as a rule: only its history can tell whether it
+        descends from ours. If it is the child of an ancestor of ours, or the first of its
+        document, there is nothing more to be told.
+        """
+        tid, parent = row.rev, row.parent
+        if not is_tree_name(tid) or (parent and not is_tree_name(parent)):
             return 400, ""
-        return status_by_name(row.rev, row.parent, mine, refuses=refuses)
+        status, theirs = status_by_name(tid, parent, mine)
+        if status or mine is None or not refuses:
+            return status, theirs
+        state = state_of(mine)
+        if parent:
+            whole = generation(tid) == generation(parent) + 1
+            whole = whole and known(state, parent) is Relation.OLD
+        else:
+            whole = generation(tid) == 1 and not mine.deleted
+        history = (parent,) if parent else ()
+        if whole and relate(state, tid, history, None) is Relation.CONFLICT:
+            return 409, mine.tid
+        return 0, ""
 
     def relation(self, state: State, text: str) -> Relation:
         """Tell what the name is to ours."""
@@ -105,10 +162,8 @@ def answer_by_name(tid: str, mine: Held | None, *, refuses: bool) -> tuple[objec
     return 0, tid
 
 
-def status_by_name(tid: str, parent: str, mine: Held | None, *, refuses: bool) -> tuple[int, str]:
+def status_by_name(tid: str, parent: str, mine: Held | None) -> tuple[int, str]:
     """Answer a proposed revision by the tree names, as `Dialect.status` does."""
-    if refuses:
-        return propose_status(None if mine is None else state_of(mine), tid, parent)
     if mine is None:
         return 0, ""
     if mine.tid == tid:

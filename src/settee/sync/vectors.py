@@ -46,7 +46,7 @@ from settee.doc.version import (
 )
 from settee.errors import InvalidDocumentError, PeerProtocolError
 from settee.limits import HISTORY_NAMES_RECEIVED_MAX
-from settee.sync.dialect import Dialect, Heard
+from settee.sync.dialect import Dialect, Ground, Heard
 from settee.sync.history import names_above, same_digest, state_of
 from settee.sync.messages import AnnouncedRow, ProposedRow
 from settee.sync.trees import answer_by_name, status_by_name
@@ -60,7 +60,7 @@ class VectorDialect(Dialect):
     versioning: ClassVar[str] = "version-vectors"
 
     def __init__(self, *, is_extended: bool) -> None:
-        self.is_extended = is_extended
+        self.is_extended = self.learns = is_extended
 
     # --- names ------------------------------------------------------------------------------------
 
@@ -113,11 +113,21 @@ class VectorDialect(Dialect):
         return Heard("", ",".join(ancestors), format_vector(vector))
 
     def said(
-        self, revision: RevisionOut, bases: Sequence[str], history_max: int, *, legacy: bool
+        self,
+        revision: RevisionOut,
+        bases: Sequence[str],
+        ground: Ground,
+        history_max: int,
+        *,
+        retold: bool,
     ) -> dict[str, str]:
-        """Write the current version as ``rev`` and the rest of the vector as ``history``."""
+        """Write the current version as ``rev`` and the rest of the vector as ``history``.
+
+        `retold`: with the tree names behind it, for a peer whose database was upgraded and that
+        calls this document's revisions by them.
+        """
         vector = revision.vector
-        if legacy:
+        if retold:
             names = (revision.tid, *names_above(revision, ()))
             rev, history = split_history(parse_vector(vector), filter(is_native, names))
         else:
@@ -169,7 +179,7 @@ class VectorDialect(Dialect):
             return 400, ""
         if self.is_extended:
             tree = row.tree if is_tree_name(row.tree) else tid
-            return status_by_name(tree, parent, mine, refuses=refuses)
+            return status_by_name(tree, parent, mine)
         if mine is None:
             return 0, ""  # With a parent, too: purged here, it may come back.
         state = state_of(mine)
