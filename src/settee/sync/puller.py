@@ -92,14 +92,21 @@ class Puller:
         self._marks: list[tuple[str, str]] = []
         options = session.config.options_of(collection)
         self._resolved_by_application = session.config.active and options.resolver
+        self._resolved_by_peer = False  # Passive side: the active peer said that it does.
         self._arrivals = Arrivals(session, wire, collection, self, filtered=options.pull_filter)
 
     @property
     def _policy(self) -> ConflictPolicy:
         if self._resolved_by_application:
             return ConflictPolicy.DEFER
+        if self._session.config.refuse_conflicts or self._resolved_by_peer:
+            return ConflictPolicy.REFUSE
+        return ConflictPolicy.RESOLVE
+
+    def _hear_who_resolves(self, request: Request) -> None:
         config = self._session.config
-        return ConflictPolicy.REFUSE if config.refuse_conflicts else ConflictPolicy.RESOLVE
+        if config.peer_is_settee and not config.active and "resolver" in request.properties:
+            self._resolved_by_peer = True
 
     # --- state ------------------------------------------------------------------------------------
 
@@ -225,6 +232,7 @@ class Puller:
         if not rows:
             self._session.connection.reply_empty([request.number])
             return
+        self._hear_who_resolves(request)
         self._session.take_in(len(request.body))
         self._deciding += 1
         self._session.ask(
@@ -267,6 +275,8 @@ class Puller:
             row.parent and known(state, row.parent) is Relation.SAME
         ):
             return 409, mine.tid
+        if relation is Relation.UNKNOWN and self._resolved_by_peer:
+            return propose_status(state, row.tid, row.parent)
         return 0, ""
 
     def _reply_properties(self) -> dict[str, str]:
@@ -282,6 +292,7 @@ class Puller:
     def rev(self, request: Request) -> None:
         """Take `rev`; raises PeerProtocolError or InvalidDocumentError if it can't be taken."""
         properties = request.properties
+        self._hear_who_resolves(request)
         sequence = properties.get("sequence", "")
         try:
             coming = self._arrivals.read(request, takes_deltas=self._deltas_announced)

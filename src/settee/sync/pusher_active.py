@@ -59,6 +59,7 @@ class ActivePusher(Pusher):
 
         options = session.config.options_of(wire)
         self._only = None if options.document_ids is None else frozenset(options.document_ids)
+        self._resolves = options.resolver and self._pulls and session.config.peer_is_settee
 
     def read_on(self) -> None:
         """Look for changes once more, one-shot too: the pull has just made some to be pushed."""
@@ -135,7 +136,14 @@ class ActivePusher(Pusher):
         return fresh
 
     def _offer_properties(self) -> dict[str, str]:
-        return {"conflictIncludesRev": "true"}
+        return {"conflictIncludesRev": "true", **self._claim()}
+
+    def _claim(self) -> dict[str, str]:
+        """Tell a settee peer to leave conflicts to this side, whose application decides them.
+
+        It would settle them by the default rule, and what the pull then brings is none any more.
+        """
+        return {"resolver": "1"} if self._resolves else {}
 
     def _offer_row(self, row: ChangeRow) -> list[object]:
         return [row.doc_id, row.tid, row.mark, row.body_bytes]
@@ -193,8 +201,8 @@ class ActivePusher(Pusher):
                 # (The name may have been lifted since, which takes no new sequence.)
                 self._rows.appendleft(row._replace(tid=state.tid, mark=theirs))
             elif self._pulls or self._session.config.peer_is_settee:
-                # The pull brings it and resolves. (A settee peer says 409 only when its own
-                # revision descends from this one.)
+                # The pull brings it and resolves. (Where nothing is pulled, a settee peer says 409
+                # only when its own revision descends from this one.)
                 self._settled(row)
             else:
                 self._failed(row, 409)
@@ -214,7 +222,7 @@ class ActivePusher(Pusher):
     def _rev_properties(self, row: ChangeRow, revision: RevisionOut) -> dict[str, str]:
         properties = super()._rev_properties(row, revision)
         properties["noconflicts"] = "1"
-        return properties
+        return properties | self._claim()
 
     def _superseded(self, item: Wanted, revision: RevisionOut) -> None:
         self._gone(item.row, 410, "a newer revision follows")
