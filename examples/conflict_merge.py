@@ -24,6 +24,7 @@ def left(item: Document) -> int:
     return int(sum(item["added"].values()) - sum(item["taken"].values()))
 
 
+# --8<-- [start:merge]
 def merged_counts(ours: dict[str, int], theirs: dict[str, int]) -> dict[str, int]:
     """Return the larger number of each device."""
     return {
@@ -47,6 +48,7 @@ def merge(conflict: Conflict) -> dict[str, Any] | None:
     }
 
 
+# --8<-- [end:merge]
 def words(item: Document) -> str:
     """Return an item for people."""
     return f"{item['name']}, {left(item)} left, tags {', '.join(item['tags'])}"

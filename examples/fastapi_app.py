@@ -29,6 +29,7 @@ from settee import UsageError
 from settee.aio import Collection, Database, Replicator, URLEndpointListener
 
 
+# --8<-- [start:lifespan]
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open the database and stay in sync with the peer until the service ends."""
@@ -47,6 +48,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 app = FastAPI(lifespan=lifespan)
 
 
+# --8<-- [end:lifespan]
 def items_of(request: Request) -> Collection:
     """Return the collection that the lifespan opened."""
     items: Collection = request.app.state.items
@@ -71,6 +73,7 @@ async def read_item(id: str, items: Items) -> dict[str, Any]:
     return item.to_dict()
 
 
+# --8<-- [start:write]
 @app.put("/items/{id}")
 async def write_item(id: str, body: dict[str, Any], items: Items) -> dict[str, str]:
     """Save an item; it is on the disk when this answers."""
@@ -81,6 +84,7 @@ async def write_item(id: str, body: dict[str, Any], items: Items) -> dict[str, s
     return {"revision": document.revision}
 
 
+# --8<-- [end:write]
 @app.get("/health")
 async def health(request: Request) -> dict[str, Any]:
     """Tell how the replicator is."""

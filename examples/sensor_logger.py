@@ -32,6 +32,7 @@ def temperature() -> float | None:
         return None
 
 
+# --8<-- [start:log]
 def log(readings: Collection, count: int) -> None:
     """Store readings, each of them on the disk when `add` returns."""
     for _ in range(count):
@@ -40,6 +41,7 @@ def log(readings: Collection, count: int) -> None:
         readings.expire(reading.id, KEPT)
 
 
+# --8<-- [end:log]
 def is_reading(document: Document, flags: DocumentFlags) -> bool:
     """Let readings out, and nothing else."""
     return document.get("type") == "reading"

@@ -54,6 +54,7 @@ def main(arguments: list[str]) -> int:
         print("settee: " + str(exc), file=sys.stderr)
         return 3
     os.environ.pop("PYTHONHOME", None)
+    os.environ.setdefault("NO_MKDOCS_2_WARNING", "1")  # An advertisement of the theme's makers.
     python = str(venv_program("python"))
     if command == "demo":
         return hand_over([python, "-m", "settee", "demo", *rest])

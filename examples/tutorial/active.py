@@ -6,7 +6,7 @@ python active.py bob --pin 31e64db3…
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,16 +85,26 @@ def make_replicator(
 
 # --8<-- [end:replicator]
 # --8<-- [start:status]
-def show_status(status: ReplicatorStatus) -> None:
-    """Print what a replicator is doing, and why it stopped if it did."""
-    words = {
-        Activity.STOPPED: "disconnected",
-        Activity.OFFLINE: "offline, will try again",
-        Activity.CONNECTING: "connecting",
-        Activity.IDLE: "connected, up to date",
-        Activity.BUSY: "connected, syncing",
-    }
-    print(words[status.activity], f"({status.error})" if status.error else "")
+class StatusLine:
+    """Prints what a replicator is doing, when that changes, and why if it went wrong."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __call__(self, status: ReplicatorStatus) -> None:
+        """Take a new status."""
+        words = {
+            Activity.STOPPED: "disconnected",
+            Activity.OFFLINE: "offline, will try again",
+            Activity.CONNECTING: "connecting",
+            Activity.IDLE: "connected",
+            Activity.BUSY: "connected",  # Documents are travelling.
+        }[status.activity]
+        if status.error is not None:
+            words += f": {status.error}"
+        if words != self._last:
+            self._last = words
+            print(words)
 
 
 # --8<-- [end:status]
@@ -115,25 +125,29 @@ class Peers:
     """The peers of this device: connect, disconnect, connect again, remove."""
 
     def __init__(self) -> None:
-        self._replicators: dict[str, Replicator] = {}
+        self._replicators: dict[str, tuple[Replicator, Callable[[], None]]] = {}
 
-    def add(self, name: str, replicator: Replicator) -> None:
+    def add(self, name: str, replicator: Replicator) -> bool:
         """Put a peer on the list and connect."""
-        replicator.on_status(show_status)
-        self._replicators[name] = replicator
-        connect(replicator)
+        end_status = replicator.on_status(StatusLine())
+        self._replicators[name] = (replicator, end_status)
+        return connect(replicator)
 
     def disconnect(self, name: str) -> None:
         """Stop, and keep the peer on the list."""
-        self._replicators[name].stop()
+        replicator, _ = self._replicators[name]
+        replicator.stop()
 
     def reconnect(self, name: str) -> bool:
         """Start again; it goes on where it was."""
-        return connect(self._replicators[name])
+        replicator, _ = self._replicators[name]
+        return connect(replicator)
 
     def remove(self, name: str) -> None:
         """Stop, and take the peer off the list."""
-        self._replicators.pop(name).stop()
+        replicator, end_status = self._replicators.pop(name)
+        end_status()
+        replicator.stop()
 
 
 # --8<-- [end:list]
@@ -155,15 +169,16 @@ def main() -> None:
             replicator = make_replicator(db, target, options.user, "password", **validation)
         except ConfigError as error:  # Not a URL of a listener, for example.
             raise SystemExit(str(error)) from error
-        replicator.on_status(show_status)
+        peers = Peers()
         with watch(items):
-            if not connect(replicator):
+            if not peers.add("the listener", replicator):
                 return
-            while (line := input("item::corn 12 sets a quantity; q: stop ")) != "q":
+            print("`item::corn 12` sets a quantity, q stops.")
+            while (line := input()) != "q":
                 id, _, quantity = line.partition(" ")
                 if id in items and quantity.isdigit():
                     set_quantity(items, id, int(quantity))
-            replicator.stop()
+            peers.remove("the listener")
     # --8<-- [end:main]
 
 

@@ -87,12 +87,21 @@ def set_picture(items: Collection, id: str, name: str) -> None:
 # --8<-- [end:edit]
 # --8<-- [start:watch]
 def watch(items: Collection) -> Subscription:
-    """Print each change, whoever made it: this program or a peer."""
+    """Print what becomes different, whoever did it: this program or a peer."""
+
+    def state(id: str) -> str:
+        item = items.get(id)
+        if item is None:
+            return "gone"
+        return f"{item['quantity']}, picture {item['image'].digest[5:11]}"
+
+    seen = {id: state(id) for id in items}
 
     def changed(change: CollectionChange) -> None:
         for id in change.document_ids:
-            item = items.get(id)
-            print(f"{id} is gone" if item is None else f"{item['name']}: {item['quantity']}")
+            before, seen[id] = seen.get(id, "new"), state(id)
+            if seen[id] != before:
+                print(f"{id}: {seen[id]}")
 
     return items.on_change(changed)
 

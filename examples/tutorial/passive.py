@@ -153,7 +153,8 @@ def main() -> None:
         )
         if not start(listener):
             return
-        while input("Return: who is connected; q: stop ") != "q" or not stop(listener):
+        print("Return shows who is connected, q stops.")
+        while input() != "q" or not stop(listener):
             show_connections(listener)
     # --8<-- [end:main]
 
