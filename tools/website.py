@@ -5,6 +5,7 @@
 - An entry that is a folder becomes its pages, each under its own title.
 - The pages are also read as files in the repository, where they may link to tests and sources.
   Those are no part of the site: such a link becomes its text.
+- Pages that list everything come after those that explain something, in the search.
 - ``<!-- picture: NAME | what it shows -->`` shows ``docs/screenshots/NAME.png`` if it is there.
 """
 
@@ -17,6 +18,12 @@ from typing import Any, Final
 
 _LINK: Final = re.compile(r"(?<!!)\[(?P<text>[^\]\n]+)\]\((?P<target>\.\.?/[^)\s#]+)(?:#[^)]*)?\)")
 _PICTURE: Final = re.compile(r"^<!-- picture: (?P<name>[\w-]+) \| (?P<alt>.+?) -->$", re.MULTILINE)
+_BOOSTS: Final = (
+    (re.compile(r"(api|cli|features|bad-input|performance|compatibility)\.md|adr/.*"), 0.2),
+    (re.compile(r"couchbase-names\.md|guides/troubleshooting\.md"), 0.5),
+    (re.compile(r"guides/(?!index).*"), 2.0),
+)
+"""What a word counts for in the search, by page: some pages have every word somewhere."""
 _TITLE: Final = re.compile(r"^# (.+)$", re.MULTILINE)
 
 
@@ -28,6 +35,10 @@ def on_config(config: Any, **_: Any) -> Any:
 
 def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
     """Fit a page's links and pictures to what is in the site."""
+    for pages, boost in _BOOSTS:
+        if pages.fullmatch(page.file.src_uri):
+            page.meta["search"] = {"boost": boost}
+            break
     docs = Path(config["docs_dir"])
     folder = posixpath.dirname(page.file.src_uri)
     return pictures(without_links_out(markdown, folder), folder, docs)
