@@ -5,11 +5,11 @@ written. Here a second device makes the edits, and says "closing time" with the 
 
 It prints::
 
-      item      quantity  by
-     ─────────────────────────────
-      Apples          10  kitchen
-      Beets            3  van
-      Plums          100  van
+     item     quantity   by
+    ─────────────────────────────
+     Apples         10   kitchen
+     Beets           3   van
+     Plums         100   van
 """
 
 from __future__ import annotations

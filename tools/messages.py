@@ -8,6 +8,7 @@ around them: a line ``::: NameError`` stands for that error's messages. `tools/d
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import re
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ class Message(NamedTuple):
         return re.compile(".*".join(parts), re.DOTALL)
 
 
+@functools.cache
 def found() -> list[Message]:
     """Return all messages, each once, in the order of the tree."""
     order = {name: number for number, name in enumerate(tree())}
