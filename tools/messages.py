@@ -11,7 +11,7 @@ import ast
 import functools
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -72,11 +72,10 @@ def in_module(path: Path) -> Iterator[Message]:
     for function in ast.walk(source):
         if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Module):
             continue
-        assigned = _assigned(function)
-        for node in _own(function):
-            name = _error_made(node)
-            if name is None:
-                continue
+        own = list(_own(function))
+        raised = [(name, node) for node in own if (name := _error_made(node))]
+        assigned = _assigned(own) if raised else {}
+        for name, node in raised:
             assert isinstance(node, ast.Call)
             texts = list(_texts_of(name, node, assigned, function, passed))
             for text in texts:
@@ -92,16 +91,18 @@ def _error_made(node: ast.AST) -> str | None:
 
 def _own(function: ast.AST) -> Iterator[ast.AST]:
     """Yield what belongs to a function itself, and not to one inside it."""
-    for child in ast.iter_child_nodes(function):
-        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield child
-            yield from _own(child)
+    waiting = [function]
+    while waiting:
+        for child in ast.iter_child_nodes(waiting.pop()):
+            if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield child
+                waiting.append(child)
 
 
-def _assigned(function: ast.AST) -> dict[str, list[ast.expr]]:
-    """Return what is assigned to plain names in a function."""
+def _assigned(nodes: Iterable[ast.AST]) -> dict[str, list[ast.expr]]:
+    """Return what is assigned to plain names."""
     values: dict[str, list[ast.expr]] = {}
-    for node in _own(function):
+    for node in nodes:
         if isinstance(node, ast.Assign):
             for target in node.targets:
                 if isinstance(target, ast.Name):

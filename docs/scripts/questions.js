@@ -1,5 +1,6 @@
 /* The search takes each word for the beginning of one: "a" finds everything. So the small words of a
-   question are left out of it before it is asked. tests/test_search.py reads them from here. */
+   question, and the marks behind words, are left out before it is asked. tests/test_site.py reads
+   the words from here. */
 (() => {
   const SMALL = new Set(
     ("a an and any are as at be by can did do does for from get has have how i if in into is it its " +
@@ -8,7 +9,10 @@
   );
   const QUERY = 2; // The kind of message that asks the worker.
   const meant = (question) => {
-    const words = question.split(/\s+/).filter((word) => !SMALL.has(word.toLowerCase()));
+    const words = question
+      .split(/\s+/)
+      .map((word) => word.replace(/[?!.,;:…]+$/, ""))
+      .filter((word) => word && !SMALL.has(word.toLowerCase()));
     return words.length > 0 ? words.join(" ") : question;
   };
   const Former = window.Worker;
