@@ -29,7 +29,7 @@ from settee.peer.driver import SessionDriver
 from settee.peer.hooks import Authorize, Guard, protocol_options
 from settee.peer.runtime import Runtime
 from settee.peer.status import Watched
-from settee.peer.versions import PRODUCT, choose_subprotocol, is_settee
+from settee.peer.versions import PRODUCT, choose_subprotocol, is_settee, level_of
 from settee.sync.events import Activity, ActivityChanged, DocumentsReplicated, Progress
 from settee.sync.options import CollectionOptions
 from settee.sync.session import Session, SessionConfig
@@ -325,9 +325,9 @@ class PassivePeer:
             offered = ", ".join(printable(name, 40) for name in request.subprotocols[:4])
             return Refuse(
                 status=403,
-                reason="no replication protocol in common: this listener speaks CBMobile_3",
+                reason="no replication protocol in common: CBMobile_4, 3 and 2 are spoken here",
                 stage="subprotocol",
-                note=f"it speaks {offered or 'no replication protocol'}; CBMobile_3 is needed",
+                note=f"it speaks {offered or 'no replication protocol'}, not CBMobile_4, 3 or 2",
             )
         return Accept(
             subprotocol=subprotocol,
@@ -363,6 +363,7 @@ class PassivePeer:
                 pull=not options.read_only,
                 deltas=options.delta_sync,
                 options=collection_options,
+                level=level_of(link.peer),
                 peer_is_settee=is_settee(link.peer),
                 wall_offset_s=clock.wall_ns() / 1e9 - clock.monotonic(),
             ),
