@@ -21,7 +21,7 @@ import typer
 
 from settee.cli.app import command
 from tests.test_examples import end_what_hangs as end_what_hangs  # A fixture.
-from tools import api, docs, messages, run
+from tools import api, docs, messages, newcomer, run
 from tools.docs import ROOT
 
 DOCS = ROOT / "docs"
@@ -225,6 +225,12 @@ def test_a_command_that_is_not_there_is_found() -> None:
     assert check_command("make dmeo") == "there is no make dmeo"
     assert check_command("python examples/tutorial/pasive.py x").startswith("there is no")
     assert check_command("rm -r x") == "rm is not known here"
+
+
+def test_the_newcomers_path_is_what_the_pages_show() -> None:
+    assert newcomer.typed("index.md", "Install")[-1] == ".venv/bin/settee --version"
+    programs = [line.split()[1] for line in newcomer.typed("quickstart.md", "Two devices for real")]
+    assert programs == ["put", "listen", "browse", "sync", "ls"]
 
 
 # --- the service ----------------------------------------------------------------------------------
