@@ -8,8 +8,10 @@ from __future__ import annotations
 import builtins
 import configparser
 import json
+import os
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +21,7 @@ from typing import Any, NamedTuple
 import pytest
 import typer
 
+from settee import HashedUsers
 from settee.cli.app import command
 from tests.test_examples import end_what_hangs as end_what_hangs  # A fixture.
 from tools import api, docs, messages, newcomer, run
@@ -145,6 +148,15 @@ def test_every_section_of_the_tutorials_programs_is_shown() -> None:
         assert missing <= {"constants", "main"}, name
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
+def test_a_page_has_one_title_and_no_section_twice(page: Path) -> None:
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    headings = re.findall(r"^(#+) (.+)$", text, re.MULTILINE)
+    assert [level for level, _ in headings].count("#") == 1
+    sections = [words for level, words in headings if level == "##"]
+    assert [each for each in sections if sections.count(each) > 1] == []
+
+
 # --- the other languages --------------------------------------------------------------------------
 
 
@@ -246,6 +258,33 @@ def test_a_unit_starts_a_command_that_there_is(unit: str) -> None:
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     parser.read_string(unit)
     assert check_command(parser["Service"]["ExecStart"]) == ""
+
+
+@pytest.mark.slow
+def test_the_service_starts_and_ends_in_order(tmp_path: Path) -> None:
+    """Starts a process, which takes a second."""
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read(ROOT / "examples" / "service" / "settee-listen.service", encoding="utf-8")
+    words = shlex.split(parser["Service"]["ExecStart"])
+    words[words.index("--port") + 1] = "0"
+    environment = os.environ | {"XDG_DATA_HOME": str(tmp_path / "data")}
+    users = HashedUsers()
+    users.add("van", "a long password")
+    users.save(tmp_path / "users.json")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "settee", *words[1:], "--host", "127.0.0.1"],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("Listening on  wss://127.0.0.1:")
+    process.terminate()  # What `systemctl stop` does.
+    process.communicate(timeout=30)
+    assert process.returncode == 0
 
 
 # --- names ----------------------------------------------------------------------------------------

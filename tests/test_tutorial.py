@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from settee import Database, Replicator, SyncError, TLSIdentity, URLEndpointListener
+from settee import Database, Replicator, SyncError, TLSIdentity, URLEndpointListener, UsageError
 from tools import recordings
 from tools.docs import ROOT
 
@@ -78,6 +78,14 @@ def test_a_database_is_filled_the_first_time_only(tmp_path: Path) -> None:
     with inventory.open_inventory("alice", tmp_path) as db:
         assert len(db.collection(inventory.ITEMS)) == 5
     assert Database.exists("alice", tmp_path)
+
+
+def test_a_user_name_leads_out_of_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    for name in ("../eve", "a/b", "..", ""):
+        with pytest.raises(UsageError):
+            inventory.open_inventory(name, tmp_path / "inner")
+    assert [path.name for path in tmp_path.iterdir()] == ["inner"]
 
 
 def test_the_document_that_the_page_shows_is_the_one_that_is_stored(tmp_path: Path) -> None:
