@@ -333,6 +333,18 @@ def test_the_page_of_error_messages_is_up_to_date_and_has_every_error() -> None:
     assert page.problems == []
 
 
+def test_every_reason_for_which_a_listener_refuses_is_on_the_page() -> None:
+    page = (DOCS / "guides" / "troubleshooting.md").read_text(encoding="utf-8")
+    sources = [ROOT / "src" / "settee" / "peer" / name for name in ("doorkeeper.py", "passive.py")]
+    reasons = [
+        reason
+        for source in sources
+        for reason in re.findall(r'reason=f?"([^"{:]+)', source.read_text(encoding="utf-8"))
+    ]
+    assert len(reasons) >= 8
+    assert [each for each in reasons if f"| {each.strip()}" not in page] == []
+
+
 def raised() -> Iterator[tuple[str, Any]]:
     """Yield errors as they happen, with their names."""
     from settee import Database, SetteeError, URLEndpointListener
