@@ -74,6 +74,7 @@ class ListenerOptions:
     others: tuple[Served, ...] = ()
     """Further databases."""
     read_only: bool = False
+    resolve_conflicts: bool = False
     authorize: Authorize | None = None
     delta_sync: bool = False
     advertise: bool | str = False
@@ -361,6 +362,7 @@ class PassivePeer:
                 report_documents=bool(self.document_listeners),
                 push=True,
                 pull=not options.read_only,
+                resolves=options.resolve_conflicts,
                 deltas=options.delta_sync,
                 options=collection_options,
                 level=level_of(link.peer),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from settee.blip.message import Request
 from settee.doc.records import Applied, ConflictPolicy, Held, Outcome
+from settee.doc.revision import is_derived
 from settee.errors import InvalidDocumentError, PeerProtocolError, SetteeError
 from settee.limits import (
     CHANGES_ROWS_MAX,
@@ -254,13 +255,13 @@ class Puller:
         behind: list[str] = []
         for row, mine in zip(rows, held, strict=True):
             seq = 0 if mine is None else mine.seq
-            refuses = session_refuses and not self._has_seen_ours(row.doc_id, seq)
+            tid = dialect.tid_of(row.rev) or ""
+            refuses = session_refuses and not self._is_ours_to_resolve(row.doc_id, tid, seq)
             status, theirs = dialect.status(row, mine, refuses=refuses)
             if status == 0:
                 self._promise(row.doc_id)
             elif mine is not None and status in (304, 409):
-                tid = dialect.tid_of(row.rev)
-                if dialect.learns and tid is not None and tid != mine.tid:
+                if dialect.learns and tid and tid != mine.tid:
                     names.append((row.doc_id, tid))
                 if status == 409:
                     behind.append(row.doc_id)
@@ -497,7 +498,9 @@ class Puller:
             revision = coming.revision
             if outcome is Outcome.CONFLICT:
                 continue  # It is being decided.
-            if outcome is Outcome.REFUSED and self._has_seen_ours(revision.doc_id, applied.seq):
+            if outcome is Outcome.REFUSED and self._is_ours_to_resolve(
+                revision.doc_id, revision.tid, applied.seq
+            ):
                 self._save([coming], ConflictPolicy.RESOLVE)
                 continue
             self._promised.discard(revision.doc_id)
@@ -524,17 +527,16 @@ class Puller:
         session.connection.reply_empty(numbers)
         session.counted_pull(stored, stored_bytes)
 
-    def _has_seen_ours(self, doc_id: str, seq: int) -> bool:
-        """Whether a conflict would stay if it were refused, so that it is ours to resolve.
+    def _is_ours_to_resolve(self, doc_id: str, tid: str, seq: int) -> bool:
+        """Whether a conflict would stay if it were refused, though that is the rule here.
 
-        The peer's own resolver decides if it is still going to see our revision. A peer of trees
-        that has seen it, and went on with another branch, would only be refused for ever.
+        The peer's own resolver decides about its own edit if it is still going to see our revision.
+        A peer of trees that has seen it, and went on with another branch, would only be refused for
+        ever; and of what it brings from a settee peer it is no more than the courier.
         """
-        return (
-            self._session.config.level != VECTORS
-            and self._pusher is not None
-            and self._pusher.has_offered(doc_id, seq)
-        )
+        if self._session.config.level == VECTORS or self._pusher is None:
+            return False
+        return (tid != "" and is_derived(tid)) or self._pusher.has_offered(doc_id, seq)
 
     def _refused(self, coming: Coming, outcome: Outcome) -> None:
         status, why = _REFUSALS[outcome]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -112,8 +112,9 @@ class Pusher(ABC):
         """Whether the peer looks for blobs under ``_attachments`` only, as Sync Gateway does."""
         self._told_caught_up = False
         self._lagging: dict[str, list[Callable[[], None]]] = {}
-        """Documents to be offered once more, and what is to be done when they are."""
-        self._offered: list[Callable[[], None]] = []  # To be done when all rows are on offer.
+        """Documents to be offered once more, and what is to be done then."""
+        self._then: dict[str, list[Callable[[], None]]] = {}
+        """What is to be done when the peer has answered the offer of a document."""
         self._looking_up = 0
         self._filtered = session.config.options_of(collection).push_filter
         self._peer_deltas = False  # Told once, and kept in mind (wire protocol 7.2).
@@ -133,7 +134,6 @@ class Pusher(ABC):
             or self._out
             or self._lagging
             or self._looking_up
-            or self._offered
         )
 
     @property
@@ -153,7 +153,7 @@ class Pusher(ABC):
     def offer_again(self, doc_id: str, then: Callable[[], None] | None = None) -> None:
         """The peer has turned out to have another revision of a document than it should have.
 
-        `then` is called when the row has been sent, or if there is none to be sent.
+        `then` is called when the peer has answered the offer, or if there is none to be made.
         """
         waiting = self._lagging.setdefault(doc_id, [])
         if then is not None:
@@ -181,10 +181,6 @@ class Pusher(ABC):
             and self._offer()
         ):
             pass
-        if self._offered and not self._rows:
-            offered, self._offered = self._offered, []
-            for then in offered:
-                then()
         self._read_wanted()
         if not self._told_caught_up and not (self._unread or self._reading_feed or self._rows):
             self._told_caught_up = True
@@ -212,23 +208,33 @@ class Pusher(ABC):
 
     def _look_up_lagging(self) -> None:
         doc_ids = frozenset(self._lagging)
-        waiting = [then for each in self._lagging.values() for then in each]
-        self._lagging.clear()
+        waiting, self._lagging = self._lagging, {}
         self._looking_up += 1
         self._session.ask(
             ReadChanges(self.collection, 0, len(doc_ids), doc_ids, False),
             partial(self._lagging_found, waiting),
         )
 
-    def _lagging_found(self, waiting: list[Callable[[], None]], page: ChangesPage) -> None:
+    def _lagging_found(
+        self, waiting: dict[str, list[Callable[[], None]]], page: ChangesPage
+    ) -> None:
         self._looking_up -= 1
-        self._offered += waiting
         to_come = self._out.keys() | {row.doc_id for row in self._rows}
-        rows = [r for r in page.rows if r.seq <= self._since and r.doc_id not in to_come]
+        passed = not (self._unread or self._reading_feed)  # Then nothing reads on to it.
+        rows = [
+            row
+            for row in page.rows
+            if (row.seq <= self._since or passed) and row.doc_id not in to_come
+        ]
         if self._doc_ids is not None:
             rows = [row for row in rows if row.doc_id in self._doc_ids]
-        if rows:
-            self._rows.extend(rows)  # They have passed the filter before.
+        self._rows.extend(rows)  # They have passed the filter before.
+        on_offer = {row.doc_id for row in self._rows}
+        for doc_id, actions in waiting.items():
+            if doc_id in on_offer:
+                self._then.setdefault(doc_id, []).extend(actions)
+            else:
+                _do(actions)
 
     def _queue(self, rows: list[ChangeRow]) -> None:
         """Put rows in line to be offered, those that the application lets out."""
@@ -341,6 +347,9 @@ class Pusher(ABC):
             raise PeerProtocolError(f"{len(answers)} answers to {len(rows)} rows")
         answers.extend([0] * (len(rows) - len(answers)))
         self._take_answers(rows, answers)
+        if self._then:
+            for row in rows:
+                _do(self._then.pop(row.doc_id, ()))
 
     @abstractmethod
     def _take_answers(self, rows: list[ChangeRow], answers: list[object]) -> None:
@@ -526,6 +535,11 @@ class Pusher(ABC):
             self._session.held_back()
         else:
             self._settled(row)
+
+
+def _do(actions: Iterable[Callable[[], None]]) -> None:
+    for action in actions:
+        action()
 
 
 def _is_of_delta(reply: Reply) -> bool:

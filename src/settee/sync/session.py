@@ -100,6 +100,8 @@ class SessionConfig:
     """One per collection; empty: none has any."""
     deltas: bool = False
     """Whether revisions may travel as what changed against an earlier one."""
+    resolves: bool = False
+    """Passive: end conflicts with a peer of trees here, rather than have its resolver decide."""
     names_collections: bool | None = None
     """Active: whether to open with `getCollections`; None: unless only the default one is meant."""
     auto_purge: bool = True
@@ -116,7 +118,9 @@ class SessionConfig:
         Couchbase Lite's passive peers do that, so its active ones are made for it. Between settee
         peers either side resolves, alike.
         """
-        return not self.active and not (self.peer_is_settee and self.level == VECTORS)
+        if self.active:
+            return False
+        return not (self.peer_is_settee if self.level == VECTORS else self.resolves)
 
 
 def dialect_for(level: int, peer_is_settee: bool) -> Dialect:
