@@ -563,3 +563,23 @@ def test_a_document_that_changed_meanwhile_is_not_saved_once_more(store: Store) 
     store.write(lambda w: revisions.renew(w, 1, "a", _derived(-70, 2)))
     store.write(lambda w: revisions.renew(w, 1, "nobody", _derived(-60, 2)))
     assert _held(store).seq == 1
+
+
+# --- what a revision was allowed over -------------------------------------------------------------
+
+
+def test_a_revision_is_written_over_what_it_was_allowed_over_and_nothing_else(store: Store) -> None:
+    first = _rev("a", "1-aa", body=b'{"n":1}')._replace(over="")
+    assert _apply(store, first)[0].outcome is Outcome.STORED
+    late = _rev("a", "2-bb", "1-aa", b'{"n":2}')
+    assert _apply(store, late._replace(over=""))[0] == Applied(Outcome.CHANGED, 1, "1-aa")
+    assert _apply(store, late._replace(over="1-cc"))[0].outcome is Outcome.CHANGED
+    assert _apply(store, _rev("b", "1-aa")._replace(over="1-cc"))[0].outcome is Outcome.CHANGED
+    assert _body(store) == b'{"n":1}'
+    assert _apply(store, late._replace(over="1-aa"))[0].outcome is Outcome.STORED
+
+
+def test_another_name_of_what_it_was_allowed_over_is_the_same(store: Store) -> None:
+    _apply(store, _rev("a", _derived(-60, 3)))
+    newer = _rev("a", "4-bb", _derived(-60, 3))._replace(over=_derived(-60, 1))
+    assert _apply(store, newer)[0].outcome is Outcome.STORED
