@@ -539,6 +539,8 @@ class Puller:
         """
         if self._session.config.level == VECTORS or self._pusher is None:
             return False
+        if self._resolved_by_peer:
+            return False  # It said so itself, and is a settee peer, which always pulls ours.
         return (tid != "" and is_derived(tid)) or self._pusher.has_offered(doc_id, seq)
 
     def _refused(self, coming: Coming, outcome: Outcome) -> None:
