@@ -307,6 +307,7 @@ class ActiveReplicator(Replicator):
         self._questions -= 1
         if reply.error:
             self._unexpected("subChanges", reply)
+        self._look_for_end()
 
     def _unexpected(self, what: str, reply: Reply) -> None:
         self.errors.append(f"{self.engine.name}: {what} got {reply.properties}")
