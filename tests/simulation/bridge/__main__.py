@@ -19,10 +19,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, help="just this one, with all its messages")
     parser.add_argument("--mode", choices=["sequential", "concurrent"], help="just this one")
     parser.add_argument("--crossing", action="store_true", help="several links at once")
-    parser.add_argument("--kinds", default="TB", help="peers: T 3.x, V 4.x, B settee (TB)")
+    parser.add_argument("--kinds", default="TVB", help="peers: T 3.x, V 4.x, B settee (TVB)")
     parser.add_argument("--bridges", type=int, default=3, help="settee peers at most (3)")
     parser.add_argument("--tree-links", action="store_true", help="links between 3.x peers, too")
-    parser.add_argument("--no-vector-links", action="store_true", help="none between 4.x peers")
+    parser.add_argument(
+        "--vector-links", action=argparse.BooleanOptionalAction, help="links between 4.x peers"
+    )
+    parser.add_argument(
+        "--settee-level", type=int, default=4, help="of the protocol between settee peers (4)"
+    )
     parser.add_argument("--steps", type=int, help="steps of each life (4 to 30)")
     parser.add_argument("--fleet", help="links of one fleet, such as 'T1>B0 B0>T2'")
     options = parser.parse_args(arguments)
@@ -44,7 +49,8 @@ def _simulate(options: argparse.Namespace, sequential: bool) -> int:
         kinds=options.kinds,
         bridges_max=options.bridges,
         tree_links=options.tree_links,
-        vector_links=not options.no_vector_links,
+        vector_links=options.vector_links,
+        settee_level=options.settee_level,
         steps=options.steps,
         fleet=None if options.fleet is None else parse(options.fleet),
     )

@@ -94,6 +94,7 @@ class BridgePeer:
         *,
         active: bool,
         continuous: bool,
+        level: int,
         to_settee: bool,
     ) -> SessionDriver:
         """Make a session on a link, as the replicator and the listener do; start it with `start`."""
@@ -108,6 +109,7 @@ class BridgePeer:
             collections=(DEFAULT,),
             checkpoint_ids=ids,
             continuous=continuous,
+            level=level,
             peer_is_settee=to_settee,
             wall_offset_s=self.clock.wall_ns() / 1e9 - self.clock.monotonic(),
         )

@@ -31,11 +31,14 @@ class Mode:
     """Only a peer that has the newest revision edits: there are no true conflicts."""
     crossing: bool = False
     """Several links are at work at once, also while somebody edits; some of them break."""
-    kinds: str = "TB"
+    kinds: str = "TVB"
     bridges_max: int = 3
     tree_links: bool = False
     """Whether 3.x peers are linked to each other, too."""
-    vector_links: bool = True
+    vector_links: bool | None = None
+    """Whether 4.x peers are; None: in a sequential life only. Neither family converges alone."""
+    settee_level: int = 4
+    """Of the protocol between settee peers."""
     steps: int | None = None
     fleet: Fleet | None = None
 
@@ -44,7 +47,7 @@ class Mode:
         if a == b == "T":
             return self.tree_links
         if a == b == "V":
-            return self.vector_links
+            return self.sequential if self.vector_links is None else self.vector_links
         return {a, b} != {"T", "V"}
 
 
@@ -75,6 +78,7 @@ class _Life:
         name = f"{seed}/{mode.sequential}/{mode.crossing}/{mode.kinds}"
         fleet = mode.fleet
         self.world = world = World(fleet or _fleet(mode, name), name, directory, write)
+        world.settee_level = mode.settee_level
         self.chance = world.chance
         self.links = list(world.fleet.links)
         self.edits = 0

@@ -43,6 +43,8 @@ class World:
         """What no run may show, as it happens."""
         self.conflicts: list[str] = []
         """Resolver calls with different bodies."""
+        self.settee_level = 4
+        """Of the protocol between settee peers."""
         self.resolver_delay_s = 0.0
         """Of the applications at simulated peers."""
         self.write = write or (lambda _: None)
@@ -101,7 +103,8 @@ class World:
 
     def level(self, link: tuple[int, int]) -> int:
         """Return the protocol level that two peers speak."""
-        return 4 if "V" in (self.fleet.kinds[link[0]], self.fleet.kinds[link[1]]) else 3
+        kinds = self.fleet.kinds[link[0]] + self.fleet.kinds[link[1]]
+        return self.settee_level if kinds == "BB" else 4 if "V" in kinds else 3
 
     def exchange(self, link: tuple[int, int], *, continuous: bool = False) -> Exchange:
         """Begin to replicate over a link."""
@@ -166,13 +169,13 @@ class Exchange:
         self, peer: Peer, other: Peer, link: SimLink, active: bool, continuous: bool, level: int
     ) -> Any:
         if isinstance(peer, BridgePeer):
-            assert level == 3, "settee peers speak level 3"
             return peer.connect(
                 link,
                 other.name,
                 self._told,
                 active=active,
                 continuous=continuous,
+                level=level,
                 to_settee=isinstance(other, BridgePeer),
             )
         if not active:
