@@ -1,4 +1,4 @@
-"""``python -m tests.simulation.bridge [--seeds N] [--mode sequential|concurrent] [--crossing] …``."""
+"""``python -m tests.simulation.bridge [--seeds N] [--mode MODE] [--crossing] …``."""
 
 from __future__ import annotations
 

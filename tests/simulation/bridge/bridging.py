@@ -97,7 +97,7 @@ class BridgePeer:
         level: int,
         to_settee: bool,
     ) -> SessionDriver:
-        """Make a session on a link, as the replicator and the listener do; start it with `start`."""
+        """Make a session on a link, as the replicator and the listener do; it is to be started."""
         remote_id = None
         ids: tuple[str, ...] = ()
         if active:

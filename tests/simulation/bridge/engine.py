@@ -1,7 +1,7 @@
 """What one simulated Couchbase Lite peer keeps, whichever family it is of: its documents and feed.
 
-The message side (`replicator`) asks an `Engine` what to say about a document and tells it what came;
-`TreeEngine` and `VectorEngine` answer by the rules of 3.1 and of 4.x.
+The message side (`replicator`) asks an `Engine` what to say about a document and tells it what
+came; `TreeEngine` and `VectorEngine` answer by the rules of 3.1 and of 4.x.
 """
 
 from __future__ import annotations
@@ -158,9 +158,9 @@ class Engine(ABC):
     def take(
         self, doc_id: str, name: str, history: str, body: bytes, deleted: bool, remote: str | None
     ) -> bool:
-        """Take a revision (`remote`: pulled from it; None: pushed to us); whether it is in conflict.
+        """Take a revision; tell whether it is in conflict. Raises Refusal.
 
-        Raises Refusal.
+        `remote`: whom it was pulled from; None: it was pushed to us.
         """
 
     @abstractmethod

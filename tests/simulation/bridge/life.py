@@ -13,8 +13,8 @@ import orjson
 
 from tests.simulation.bridge.bridging import BridgePeer
 from tests.simulation.bridge.engine import State
-from tests.simulation.bridge.tree import TOMBSTONE
 from tests.simulation.bridge.topology import Fleet, random_fleet
+from tests.simulation.bridge.tree import TOMBSTONE
 from tests.simulation.bridge.world import DOCUMENT, Exchange, World
 
 ROUNDS_MAX = 60
@@ -204,7 +204,9 @@ class _Life:
         return None
 
     def _traffic(self) -> int:
-        return self.world.counts["rev"] + self.world.counts["norev"]
+        """Count what was said about documents: rows offered, revisions sent or withdrawn."""
+        counts = self.world.counts
+        return sum(counts[what] for what in ("changes", "proposeChanges", "rev", "norev"))
 
     # --- looked at --------------------------------------------------------------------------------
 

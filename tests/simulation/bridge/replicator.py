@@ -1,8 +1,7 @@
 """The replicator of a simulated Couchbase Lite: the engine's real messages, over settee's BLIP.
 
-`Replicator` is what both ends have: the puller's answers, the sending of revisions.
-`ActiveReplicator` opens, proposes and keeps the checkpoint; `PassiveReplicator` answers and announces.
-Level 3 speaks without collections, as Couchbase Lite 3.1 does about the default one; level 4 names
+`Replicator` is what both ends have: taking revisions in, sending them. `ActiveReplicator` opens,
+proposes and keeps the checkpoint; `PassiveReplicator` answers and announces. Level 3 speaks without collections, as Couchbase Lite 3.1 does about the default one; level 4 names
 them always, as 4.x does.
 """
 
@@ -507,7 +506,7 @@ class PassiveReplicator(Replicator):
 
     # --- checkpoints ------------------------------------------------------------------------------
 
-    def _on_getCollections(self, request: Request) -> None:  # noqa: N802 - the message's name.
+    def _on_getCollections(self, request: Request) -> None:
         value = orjson.loads(request.body)
         if value["collections"] != ["_default"]:
             self._fail(request, "BLIP", 400)
@@ -516,13 +515,13 @@ class PassiveReplicator(Replicator):
         answer = {} if found is None else {**orjson.loads(found[1]), "rev": found[0]}
         self.connection.reply(request.number, {}, orjson.dumps([answer]))
 
-    def _on_getCheckpoint(self, request: Request) -> None:  # noqa: N802
+    def _on_getCheckpoint(self, request: Request) -> None:
         found = self.engine.checkpoints.get(request.properties["client"])
         if found is None:
             raise Refusal("HTTP", 404)
         self.connection.reply(request.number, {"rev": found[0]}, found[1])
 
-    def _on_setCheckpoint(self, request: Request) -> None:  # noqa: N802
+    def _on_setCheckpoint(self, request: Request) -> None:
         client, rev = request.properties["client"], request.properties.get("rev", "")
         stored = self.engine.checkpoints.get(client, ("", b""))[0]
         if rev != stored:
@@ -533,7 +532,7 @@ class PassiveReplicator(Replicator):
 
     # --- what the peer proposes -------------------------------------------------------------------
 
-    def _on_proposeChanges(self, request: Request) -> None:  # noqa: N802
+    def _on_proposeChanges(self, request: Request) -> None:
         rows = orjson.loads(request.body) or []
         if not rows:
             if not request.no_reply:
@@ -549,7 +548,7 @@ class PassiveReplicator(Replicator):
 
     # --- announcing -------------------------------------------------------------------------------
 
-    def _on_subChanges(self, request: Request) -> None:  # noqa: N802
+    def _on_subChanges(self, request: Request) -> None:
         properties = request.properties
         mode = "version-vectors" if self.engine.level == 4 else "rev-trees"
         if properties.get("versioning", "rev-trees") != mode:

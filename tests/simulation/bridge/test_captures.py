@@ -137,9 +137,8 @@ def _compare_requests(played: Played, profiles: set[str]) -> None:
     recorded = {}
     other = "s2c" if played.direction == "c2s" else "c2s"
     for item in played.dialog.items:
-        if isinstance(item, Said) and item.direction == other and item.kind == "MSG":
-            if item.profile in profiles:
-                recorded[_key(item.properties, item.body, item.no_reply)] = item
+        if isinstance(item, Said) and item.direction == other and item.profile in profiles:
+            recorded[_key(item.properties, item.body, item.no_reply)] = item
     made = {key: one for key, one in played.requests.items() if key[0] in profiles}
     assert made.keys() == recorded.keys()
     for key, one in made.items():

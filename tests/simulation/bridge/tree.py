@@ -166,9 +166,9 @@ class TreeDocument:
         self, names: Sequence[str], body: bytes, deleted: bool, *, from_remote: bool
     ) -> bool:
         known, parent = self._common_ancestor(names)
-        if not from_remote and known and (not parent or not parent.leaf):
-            if parent is not None or self.revisions:
-                raise ConflictRefusedError
+        makes_branch = bool(self.revisions) if parent is None else not parent.leaf
+        if known and makes_branch and not from_remote:
+            raise ConflictRefusedError
         if known == 0:
             return False
         for ancestor in reversed(names[1:known]):

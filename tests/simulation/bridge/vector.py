@@ -131,15 +131,13 @@ class VectorDocument:
     # --- conflicts ------------------------------------------------------------------------------
 
     def resolve(self, remote: str) -> None:
-        """Resolve by the default rule: a tombstone wins, then the later time, the remote's on a tie.
+        """Resolve by the default rule: a tombstone wins, then the later time, then the remote.
 
         The winner keeps its version, and contains the loser's from now on.
         """
         mine, theirs = self.current, self.conflicts.pop(remote)
         assert mine is not None
-        wins = not theirs.deleted and (
-            mine.deleted or mine.vector.cv.time > theirs.vector.cv.time
-        )
+        wins = not theirs.deleted and (mine.deleted or mine.vector.cv.time > theirs.vector.cv.time)
         winner, loser = (mine, theirs) if wins else (theirs, mine)
         vector = _containing(winner.vector, loser.vector)
         self.current = Stored(vector, winner.body, winner.deleted)

@@ -1,4 +1,4 @@
-"""A fleet with its links, its clock and its application: peers that meet, edit and lose each other."""
+"""A fleet with its links, its clock and its applications."""
 
 from __future__ import annotations
 
