@@ -16,9 +16,11 @@ from settee.blip.connection import Connection
 from settee.blip.message import Reply, Request
 from settee.net.link import CloseInfo
 from tests.replay.recording import Dialog, Said
+from tests.simulation.bridge.active import ActiveReplicator
 from tests.simulation.bridge.engine import Engine, TreeEngine, VectorEngine
+from tests.simulation.bridge.passive import PassiveReplicator
 from tests.simulation.bridge.recorded import Edit, meetings
-from tests.simulation.bridge.replicator import ActiveReplicator, PassiveReplicator, Replicator
+from tests.simulation.bridge.replicator import Replicator
 
 SCENARIOS = [
     f"{family}/{name}"

@@ -13,10 +13,11 @@ from unittest import mock
 from settee.doc import conflict
 from settee.net.link import PeerInfo
 from settee.sync.events import ActivityChanged, DocumentsReplicated
+from tests.simulation.bridge.active import ActiveReplicator
 from tests.simulation.bridge.bridging import BridgePeer
 from tests.simulation.bridge.engine import Engine, State, TreeEngine, VectorEngine
 from tests.simulation.bridge.listening import Ear
-from tests.simulation.bridge.replicator import ActiveReplicator, PassiveReplicator
+from tests.simulation.bridge.passive import PassiveReplicator
 from tests.simulation.bridge.timeline import Timeline
 from tests.simulation.bridge.topology import Fleet
 from tests.simulation.links import SimLink
