@@ -9,6 +9,7 @@ import time
 from collections import Counter
 
 from tests.simulation.bridge.life import Mode, Report, run
+from tests.simulation.bridge.stories import STORIES, tell
 from tests.simulation.bridge.topology import parse
 
 
@@ -29,10 +30,13 @@ def main(arguments: list[str] | None = None) -> int:
         "--settee-level", type=int, default=4, help="of the protocol between settee peers (4)"
     )
     parser.add_argument("--steps", type=int, help="steps of each life (4 to 30)")
+    parser.add_argument("--story", help="words of the title of one story, told with all messages")
     parser.add_argument("--fleet", help="links of one fleet, such as 'T1>B0 B0>T2'")
     options = parser.parse_args(arguments)
     logging.disable(logging.WARNING)  # Lost connections are part of this.
     try:
+        if options.story is not None:
+            return _tell(options.story)
         return max(
             _simulate(options, sequential)
             for sequential in (True, False)
@@ -40,6 +44,17 @@ def main(arguments: list[str] | None = None) -> int:
         )
     finally:
         logging.disable(logging.NOTSET)
+
+
+def _tell(words: str) -> int:
+    failures = []
+    for story in STORIES:
+        if words in story.title:
+            print(story.title)
+            failures += tell(story, write=print)
+    for failure in failures:
+        print("RED", failure)
+    return 1 if failures else 0
 
 
 def _simulate(options: argparse.Namespace, sequential: bool) -> int:

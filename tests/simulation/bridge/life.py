@@ -90,8 +90,13 @@ class _Life:
             with world.watched():
                 (self._sequential if mode.sequential else self._concurrent)()
                 self._end_all()
-                rounds = self._settle()
-            self._check(rounds)
+                rounds = settle(world)
+            self.report.rounds = rounds or 0
+            self.report.failures += failures_of(world, rounds)
+            if mode.sequential:
+                self.report.failures += _lost(world, self.newest)
+            for failure in self.report.failures:
+                world.write(f"RED {failure}")
         finally:
             world.close()
 
@@ -186,63 +191,66 @@ class _Life:
             exchange.check()
         self.open.clear()
 
-    # --- left alone -------------------------------------------------------------------------------
 
-    def _settle(self) -> int | None:
-        """Let all meet until nothing passes any more; return the rounds it took."""
-        self.world.write("== left alone")
-        silent = 0
-        for rounds in range(ROUNDS_MAX):
-            before = self._traffic()
-            self.chance.shuffle(self.links)
-            for link in self.links:
-                self._pass_briefly()
-                self.world.meet(link)
-            silent = silent + 1 if self._traffic() == before else 0
-            if silent == SILENT_ROUNDS:
-                return rounds + 1 - SILENT_ROUNDS
-        return None
+# --- left alone, and looked at ------------------------------------------------------------------
 
-    def _traffic(self) -> int:
-        """Count what was said about documents: rows offered, revisions sent or withdrawn."""
-        counts = self.world.counts
-        return sum(counts[what] for what in ("changes", "proposeChanges", "rev", "norev"))
 
-    # --- looked at --------------------------------------------------------------------------------
+def settle(world: World) -> int | None:
+    """Let all meet until nothing passes any more; return the rounds it took, None for ever."""
+    world.write("== left alone")
+    links = list(world.fleet.links)
+    silent = 0
+    for rounds in range(ROUNDS_MAX):
+        before = _traffic(world)
+        world.chance.shuffle(links)
+        for link in links:
+            world.timeline.run_for(world.chance.choice([0.001, 0.005, 0.05]))
+            world.meet(link)
+        silent = silent + 1 if _traffic(world) == before else 0
+        if silent == SILENT_ROUNDS:
+            return rounds + 1 - SILENT_ROUNDS
+    return None
 
-    def _check(self, rounds: int | None) -> None:
-        world, report = self.world, self.report
-        failures = report.failures
-        failures += [f"problem: {problem}" for problem in world.problems]
-        if rounds is None:
-            failures.append(f"never silent: {self._shown()}")
-        else:
-            report.rounds = rounds
-        seen = [_seen(state) for state in world.states()]
-        if any(state != seen[0] for state in seen):
-            failures.append(f"apart: {self._shown()}")
-        elif self.mode.sequential and seen[0] != _seen(self.newest):
-            failures.append(f"lost: {self.newest} was the newest, but {self._shown()}")
-        if self.mode.sequential:
-            failures += [f"false conflict: {one}" for one in world.conflicts]
-        bridges = [peer for peer in world.peers if isinstance(peer, BridgePeer)]
-        for bridge in bridges:
-            try:
-                bridge.documents()
-            except AssertionError as exc:
-                failures.append(f"unsound: {bridge.name}: {exc}")
-        if len({bridge.cv(DOCUMENT) for bridge in bridges}) > 1:
-            named = " | ".join(f"{b.name} {b.names_of(DOCUMENT)}" for b in bridges)
-            failures.append(f"versions differ: {named}")
-        world.write(f"finally {self._shown()}")
-        for failure in failures:
-            world.write(f"RED {failure}")
 
-    def _shown(self) -> str:
-        return ", ".join(
-            f"{peer.name} {'nothing' if state is None else _seen(state) or 'deleted'}"
-            for peer, state in zip(self.world.peers, self.world.states(), strict=True)
-        )
+def _traffic(world: World) -> int:
+    """Count what was said about documents: rows offered, revisions sent or withdrawn."""
+    return sum(world.counts[what] for what in ("changes", "proposeChanges", "rev", "norev"))
+
+
+def failures_of(world: World, rounds: int | None) -> list[str]:
+    """Tell what no fleet may show once it has been left alone, and what never."""
+    failures = [f"problem: {problem}" for problem in world.problems]
+    if rounds is None:
+        failures.append(f"never silent: {_shown(world)}")
+    seen = [_seen(state) for state in world.states()]
+    if any(state != seen[0] for state in seen):
+        failures.append(f"apart: {_shown(world)}")
+    bridges = [peer for peer in world.peers if isinstance(peer, BridgePeer)]
+    for bridge in bridges:
+        try:
+            bridge.documents()
+        except AssertionError as exc:
+            failures.append(f"unsound: {bridge.name}: {exc}")
+    if len({bridge.cv(DOCUMENT) for bridge in bridges}) > 1:
+        named = " | ".join(f"{one.name} {one.names_of(DOCUMENT)}" for one in bridges)
+        failures.append(f"versions differ: {named}")
+    world.write(f"finally {_shown(world)}")
+    return failures
+
+
+def _lost(world: World, newest: State | None) -> list[str]:
+    """Tell of the newest edit that is gone, and of conflicts, where there was only one edit."""
+    failures = [f"false conflict: {one}" for one in world.conflicts]
+    if any(_seen(state) != _seen(newest) for state in world.states()):
+        failures.append(f"lost: {newest} was the newest, but {_shown(world)}")
+    return failures
+
+
+def _shown(world: World) -> str:
+    return ", ".join(
+        f"{peer.name} {'nothing' if state is None else _seen(state) or 'deleted'}"
+        for peer, state in zip(world.peers, world.states(), strict=True)
+    )
 
 
 def _fleet(mode: Mode, name: str) -> Fleet:
