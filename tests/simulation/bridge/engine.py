@@ -376,8 +376,11 @@ class VectorEngine(Engine):
             self._checked(parent, "")
         return self._document(doc_id).answer_proposal(name, parent)
 
-    def _checked(self, name: str, history: str) -> Vector:
-        """Return the vector that a message names; what a 4.x peer can't take is a violation."""
+    def _checked(self, name: str, history: str) -> tuple[Vector, bool]:
+        """Return the vector that a message names, and whether a tail of tree names follows it.
+
+        What a 4.x peer can't take is a violation.
+        """
         said = f"{name} with history {history!r}"
         try:
             if "," in name or ";" in name:
@@ -389,20 +392,20 @@ class VectorEngine(Engine):
                 vector = parsed
         except InvalidDocumentError as exc:
             raise self._refused(f"{exc} in {said}", "HTTP", 400) from exc
-        if legacy:
-            raise self._refused(f"a legacy tail was never shown here: {said}", "HTTP", 400)
         why = bad_time(vector, self._wall_ns() + CLOCK_AHEAD_NS_MAX)
         if why:
             raise self._refused(f"{why} in {said}", "LiteCore", 4)
-        return vector
+        return vector, bool(legacy)
 
     def take(
         self, doc_id: str, name: str, history: str, body: bytes, deleted: bool, remote: str | None
     ) -> bool:
-        vector = self._checked(name, history)
+        vector, has_tail = self._checked(name, history)
+        if has_tail and doc_id not in self.documents:
+            raise self._refused(f"a tail that was never shown here: {history}", "HTTP", 400)
         for time in entries(vector).values():
             self._clock.observe(time, self._wall_ns())
-        document, incoming = self._document(doc_id), Stored(vector, body, deleted)
+        document, incoming = self._document(doc_id), Stored(vector, body, deleted, has_tail)
         try:
             if remote is None:
                 new = document.take_pushed(incoming)

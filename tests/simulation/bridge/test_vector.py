@@ -115,6 +115,14 @@ def test_a_tombstone_gives_way_to_a_document_that_its_remote_began_anew() -> Non
     assert PHONE in related.conflicts
 
 
+def test_a_tail_of_tree_names_on_one_side_only_is_a_conflict() -> None:
+    newer = stored("3@C; 2@B")
+    newer.has_tail = True
+    with pytest.raises(ConflictRefusedError):
+        document("2@B; 1@A").take_pushed(newer)
+    assert VectorDocument().take_pushed(newer)
+
+
 def test_times_before_2_to_the_40_and_in_the_future_are_not_taken() -> None:
     assert not bad_time(vector("2@B; 1@A"), FIRST + 2)
     assert bad_time(vector("2@B; 1@A"), FIRST + 1)

@@ -34,6 +34,8 @@ class Stored:
     vector: Vector
     body: bytes
     deleted: bool
+    has_tail: bool = False
+    """Whether tree names follow the vector, as in a database that was upgraded from 3.x."""
 
 
 @dataclass(slots=True)
@@ -117,6 +119,8 @@ class VectorDocument:
             and (incoming.body, incoming.deleted) == (mine.body, mine.deleted)
         ):
             return Order.SAME  # One merge, made at two places.
+        if incoming.has_tail:
+            return Order.CONFLICT  # Ours has none; that one can't be told from another tree.
         order = compare(incoming.vector, mine.vector)
         return Order.CONFLICT if order is Order.MUTUAL else order
 
