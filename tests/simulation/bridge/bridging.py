@@ -95,6 +95,7 @@ class BridgePeer:
         active: bool,
         continuous: bool,
         level: int,
+        resolves: bool,
         to_settee: bool,
     ) -> SessionDriver:
         """Make a session on a link, as the replicator and the listener do; it is to be started."""
@@ -110,6 +111,7 @@ class BridgePeer:
             checkpoint_ids=ids,
             continuous=continuous,
             level=level,
+            resolves=resolves,
             peer_is_settee=to_settee,
             wall_offset_s=self.clock.wall_ns() / 1e9 - self.clock.monotonic(),
         )

@@ -37,6 +37,8 @@ class Mode:
     """Whether 3.x peers are linked to each other, too."""
     vector_links: bool | None = None
     """Whether 4.x peers are; None: in a sequential life only. Neither family converges alone."""
+    refuses: bool = False
+    """Whether passive settee peers refuse conflicts with 3.x peers, for those to resolve."""
     settee_level: int = 4
     """Of the protocol between settee peers."""
     steps: int | None = None
@@ -79,6 +81,7 @@ class _Life:
         fleet = mode.fleet
         self.world = world = World(fleet or _fleet(mode, name), name, directory, write)
         world.settee_level = mode.settee_level
+        world.settee_resolves = not mode.refuses
         self.chance = world.chance
         self.links = list(world.fleet.links)
         self.edits = 0

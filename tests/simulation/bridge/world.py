@@ -44,6 +44,8 @@ class World:
         """What no run may show, as it happens."""
         self.conflicts: list[str] = []
         """Resolver calls with different bodies."""
+        self.settee_resolves = True
+        """Whether a passive settee peer ends conflicts with 3.x peers; else it refuses them."""
         self.settee_level = 4
         """Of the protocol between settee peers."""
         self.resolver_delay_s = 0.0
@@ -177,6 +179,7 @@ class Exchange:
                 active=active,
                 continuous=continuous,
                 level=level,
+                resolves=self._world.settee_resolves,
                 to_settee=isinstance(other, BridgePeer),
             )
         if not active:
