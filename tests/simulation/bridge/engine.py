@@ -164,8 +164,8 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def resolve(self, doc_id: str, remote: str) -> None:
-        """Let the application's resolver end a conflict, if it is still there."""
+    def resolve(self, doc_id: str, name: str, remote: str) -> None:
+        """Let the application's resolver end a conflict with `name`, if it is still there."""
 
     def _refused(self, why: str, domain: str, code: int) -> Refusal:
         self.violations.append(f"{self.name}: {why}")
@@ -273,11 +273,11 @@ class TreeEngine(Engine):
             raise Refusal("HTTP", 409) from exc
         if new:
             self._changed(doc_id)
-        return remote is not None and document.conflicting(remote) is not None
+        return remote is not None and document.conflicting(name) is not None
 
-    def resolve(self, doc_id: str, remote: str) -> None:
+    def resolve(self, doc_id: str, name: str, remote: str) -> None:
         document = self._document(doc_id)
-        theirs, mine = document.conflicting(remote), document.current
+        theirs, mine = document.conflicting(name), document.current
         if theirs is None or mine is None:
             return
         self._told_conflict(
@@ -418,7 +418,7 @@ class VectorEngine(Engine):
             self._changed(doc_id)
         return in_conflict
 
-    def resolve(self, doc_id: str, remote: str) -> None:
+    def resolve(self, doc_id: str, name: str, remote: str) -> None:
         document = self._document(doc_id)
         theirs, mine = document.conflicts.get(remote), document.current
         if theirs is None or mine is None:

@@ -7,6 +7,7 @@ about the default one; level 4 names them always, as 4.x does.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -155,10 +156,7 @@ class Replicator:
         finally:
             self._settled(sequence)
         if in_conflict:
-            self._later(self._resolve_later(doc_id))
-
-    def _resolve_later(self, doc_id: str) -> Callable[[], None]:
-        return lambda: self.engine.resolve(doc_id, self.remote)
+            self._later(partial(self.engine.resolve, doc_id, properties["rev"], self.remote))
 
     def _on_norev(self, request: Request) -> None:
         if not request.no_reply:

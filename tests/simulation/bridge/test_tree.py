@@ -90,7 +90,7 @@ def test_the_default_resolver_prefers_deletions_then_generations_then_digests(
     history = [f"{height}-bb" for height in range(generation(theirs) - 1, 1, -1)]
     assert document.take_pulled(theirs, [*history, "1-aa"], b"theirs", theirs_deleted, PHONE)
     assert current(document) == mine
-    branch = document.conflicting(PHONE)
+    branch = document.conflicting(theirs)
     assert branch is not None
     document.resolve(branch)
     revision = document.current
@@ -108,11 +108,11 @@ def test_a_remote_that_changed_its_branch_is_followed_where_nothing_was_edited()
     document.take_pulled("2-aa", ["1-aa"], b"", False, PHONE)
     document.take_pulled("2-bb", ["1-aa"], b"", False, PHONE)
     assert current(document) == "2-bb"
-    assert document.conflicting(PHONE) is None
+    assert document.conflicting("2-bb") is None
     document.save(b"", False, "3-bb")
     document.take_pulled("2-cc", ["1-aa"], b"", False, PHONE)
     assert current(document) == "3-bb"
-    assert document.conflicting(PHONE) is not None
+    assert document.conflicting("2-cc") is not None
 
 
 def test_a_tree_is_pruned_to_its_depth_and_keeps_what_a_remote_has() -> None:

@@ -209,9 +209,9 @@ class TreeDocument:
 
     # --- conflicts ------------------------------------------------------------------------------
 
-    def conflicting(self, remote: str) -> Revision | None:
-        """Return the remote's branch if it is in conflict with another one."""
-        theirs = self.revisions.get(self.remotes.get(remote, ""))
+    def conflicting(self, tid: str) -> Revision | None:
+        """Return a pulled revision if it is in conflict, still, with another branch."""
+        theirs = self.revisions.get(tid)
         if theirs is None or not theirs.conflict or not theirs.leaf:
             return None
         return theirs if any(not leaf.conflict for leaf in self.leaves) else None
