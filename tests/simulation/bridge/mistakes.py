@@ -6,18 +6,24 @@ Each is a context manager; while it is entered every settee peer of this process
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from unittest import mock
 
-from settee.doc import ancestry, conflict
+from settee.doc import ancestry, conflict, revision
 from settee.doc.conflict import State
 from settee.doc.records import Held
 from settee.doc.revision import name
-from settee.doc.version import RTE, Vector, edit, entries
+from settee.doc.version import RTE, Vector, Version, build, entries
+from settee.peer.driver import SessionDriver
 from settee.store import revisions
 from settee.sync import history, trees
+from settee.sync.puller import Puller
+from settee.sync.pusher_passive import PassivePusher
 from settee.sync.session import SessionConfig
+from tests.simulation.bridge.bridging import BridgePeer
 
 Mistake = Callable[[], contextlib.AbstractContextManager[Any]]
 
@@ -33,14 +39,10 @@ def new_version_for_a_tree_revision() -> Iterator[None]:
     def store(self: Any, doc_id: str, known: Any, state: State, body: str, blobs: Any) -> Any:
         if state.vector.cv.source == RTE and not (known is not None and known[4] == state.tid):
             version = self._mint()
-            others = {s: t for s, t in entries(state.vector).items() if s != RTE}
-            others.pop(version.source, None)
-            before = Vector(state.vector.cv)
-            vector = edit(before, version)._replace(pv=())
-            for source, time in others.items():
-                vector = vector._replace(pv=(*vector.pv, type(version)(time, source)))
-            height = int(state.tid.partition("-")[0])
-            state = state._replace(tid=name(height, version), vector=vector, aka=())
+            times = {s: time for s, time in entries(state.vector).items() if s != RTE}
+            spelled = name(revision.generation(state.tid), version)
+            vector = build(version, (), {**times, version.source: version.time})
+            state = state._replace(tid=spelled, vector=vector, aka=())
         return original(self, doc_id, known, state, body, blobs)
 
     with mock.patch.object(revisions._Batch, "_store", store):
@@ -55,7 +57,9 @@ def never_lifted() -> contextlib.AbstractContextManager[Any]:
 def history_as_seen() -> contextlib.AbstractContextManager[Any]:
     """A history names what the settee peer really saw, and nothing in between."""
 
-    def history_for(state: State, base: str | None, history_max: int) -> list[str]:
+    def history_for(
+        state: State, base: str | None, history_max: int, *, steps: bool = False
+    ) -> list[str]:
         names = list(state.history)
         if base in names:
             names = names[: names.index(base) + 1]
@@ -78,19 +82,80 @@ def fillers_without_versions() -> Iterator[None]:
         yield
 
 
-def conflicts_refused() -> contextlib.AbstractContextManager[Any]:
-    """A passive settee peer refuses conflicts at level 3, as Couchbase Lite does."""
-    return mock.patch.object(
-        SessionConfig, "refuse_conflicts", property(lambda config: not config.active)
-    )
+@contextlib.contextmanager
+def conflicts_refused() -> Iterator[None]:
+    """A passive settee peer refuses conflicts at level 3 whatever the peer has seen."""
+    refuses = property(lambda config: not config.active)
+    with (
+        mock.patch.object(SessionConfig, "refuse_conflicts", refuses),
+        mock.patch.object(Puller, "_is_ours_to_resolve", return_value=False),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def announced_at_once() -> Iterator[None]:
+    """A passive settee peer announces its rows without listening to the peer's first."""
+    original = PassivePusher.subscribe
+
+    def subscribe(self: Any, request: Any, doc_ids: Any) -> None:
+        self._listens = False
+        original(self, request, doc_ids)
+
+    with mock.patch.object(PassivePusher, "subscribe", subscribe):
+        yield
+
+
+@contextlib.contextmanager
+def digests_are_hashes() -> Iterator[None]:
+    """A name's digest is a hash of the version: whoever has not heard the version can't read it."""
+    books: dict[object, dict[str, Version]] = {}
+    reader: list[object] = [None]
+
+    def read_by(store: object) -> None:
+        if reader[0] is not store:
+            reader[0] = store
+            revision.version_of.cache_clear()
+
+    def hashed(height: int, version: Version) -> str:
+        digest = hashlib.sha1(f"{version}".encode(), usedforsecurity=False).hexdigest()
+        books.setdefault(reader[0], {})[digest] = version
+        revision.version_of.cache_clear()
+        return f"{height}-{digest}"
+
+    def embedded(digest: str) -> Version | None:
+        return books.get(reader[0], {}).get(digest)
+
+    step, edit_, documents = SessionDriver._step, BridgePeer.edit, BridgePeer.documents
+
+    def stepped(self: SessionDriver, *arguments: Any) -> None:
+        read_by(self._store)
+        step(self, *arguments)
+
+    def edited(self: BridgePeer, *arguments: Any) -> bool:
+        read_by(self.store)
+        return edit_(self, *arguments)
+
+    def looked_at(self: BridgePeer) -> Any:
+        read_by(self.store)
+        return documents(self)
+
+    with contextlib.ExitStack() as patches:
+        for module in [m for key, m in sys.modules.items() if key.startswith("settee.")]:
+            if getattr(module, "name", None) is name:
+                patches.enter_context(mock.patch.object(module, "name", hashed))
+        patches.enter_context(mock.patch.object(revision, "_embedded", embedded))
+        patches.enter_context(mock.patch.object(SessionDriver, "_step", stepped))
+        patches.enter_context(mock.patch.object(BridgePeer, "edit", edited))
+        patches.enter_context(mock.patch.object(BridgePeer, "documents", looked_at))
+        yield
+    revision.version_of.cache_clear()
 
 
 def engines_table() -> contextlib.AbstractContextManager[Any]:
     """Proposals are answered as Couchbase Lite answers them, by the parent alone."""
 
-    def status_by_name(
-        tid: str, parent: str, mine: Held | None, *, refuses: bool
-    ) -> tuple[int, str]:
+    def status_by_name(tid: str, parent: str, mine: Held | None) -> tuple[int, str]:
         state = None if mine is None else history.state_of(mine)
         return conflict.propose_status(state, tid, parent)
 

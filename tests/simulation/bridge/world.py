@@ -34,8 +34,15 @@ class World:
     """Everything that one seed decides about."""
 
     def __init__(
-        self, fleet: Fleet, seed: str, directory: Path, write: Callable[[str], None] | None = None
+        self,
+        fleet: Fleet,
+        seed: str,
+        directory: Path,
+        write: Callable[[str], None] | None = None,
+        *,
+        skew_s: float = SKEW_S,
     ) -> None:
+        self._skew_s = skew_s
         self.fleet = fleet
         self.chance = random.Random(seed)
         self.timeline = Timeline()
@@ -58,7 +65,7 @@ class World:
 
     def _peer(self, kind: str, index: int, directory: Path) -> Peer:
         name, chance = self.fleet.name(index), self.chance
-        skew_s = chance.uniform(-SKEW_S, SKEW_S)
+        skew_s = chance.uniform(-self._skew_s, self._skew_s)
         if kind == "B":
             return BridgePeer(name, directory, self.timeline, self._seed, skew_s=skew_s)
         if kind == "T":
@@ -70,6 +77,12 @@ class World:
             )
         clock = VirtualClock(self.timeline, name, skew_s=skew_s)  # type: ignore[arg-type]
         return VectorEngine(name, self._simulated_conflict, wall_ns=clock.wall_ns)
+
+    def prune_at(self, depth: int) -> None:
+        """Let all 3.x peers keep this many generations."""
+        for peer in self.peers:
+            if isinstance(peer, TreeEngine):
+                peer.depth = depth
 
     # --- conflicts --------------------------------------------------------------------------------
 
