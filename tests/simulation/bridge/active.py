@@ -96,6 +96,7 @@ class ActiveReplicator(Replicator):
         steps = [self._begin_push, self._begin_pull]
         for step in reversed(steps) if self._pull_first else steps:
             step()
+            self.flush()  # What is urgent overtakes only what has not left yet.
 
     def _begin_push(self) -> None:
         if self.push:

@@ -35,7 +35,7 @@ def tell(story: Story, *, seed: int = 0, write: Callable[[str], None] | None = N
     with tempfile.TemporaryDirectory() as directory:
         world = World(fleet, f"{story.title}/{seed}", Path(directory), write, skew_s=0.0)
         try:
-            world.prune_at(20)
+            world.forgetful()
             with world.watched():
                 for step in story.steps:
                     world.timeline.run_for(1.0)
@@ -128,6 +128,20 @@ HOLE: Final = Story(
         "T4 > B1",
     ),
     2,
+)
+
+CROSSING_ROW: Final = Story(
+    "a settee peer's row does not cross an edit of the same version, spelled lower",
+    (
+        *(f"B0 = {n}" for n in range(1, 9)),
+        "V3 > B0",
+        "V3 > B1",
+        "T2 > B1",  # It has the eighth as 1-ff…, B0 as 8-ff….
+        "T2 = 9",
+        "T2 > B1",  # From now on it tells of its own 2-… only.
+        "T2 > B0",
+    ),
+    9,
 )
 
 ONE_VERSION: Final = Story(
@@ -242,6 +256,7 @@ STORIES: Final = (
     COURIER,
     OFTEN_AHEAD,
     HOLE,
+    CROSSING_ROW,
     ONE_VERSION,
     READ_BACK,
     PASSIVE_LEAF,

@@ -78,11 +78,11 @@ class World:
         clock = VirtualClock(self.timeline, name, skew_s=skew_s)  # type: ignore[arg-type]
         return VectorEngine(name, self._simulated_conflict, wall_ns=clock.wall_ns)
 
-    def prune_at(self, depth: int) -> None:
-        """Let all 3.x peers keep this many generations."""
+    def forgetful(self) -> None:
+        """Let all 3.x peers keep and tell as little as there are some that do."""
         for peer in self.peers:
             if isinstance(peer, TreeEngine):
-                peer.depth = depth
+                peer.depth, peer.bodies_only = 20, True
 
     # --- conflicts --------------------------------------------------------------------------------
 
