@@ -23,6 +23,7 @@ from settee.sync import history, trees
 from settee.sync.puller import Puller
 from settee.sync.pusher_passive import PassivePusher
 from settee.sync.session import SessionConfig
+from settee.sync.vectors import VectorDialect
 from tests.simulation.bridge.bridging import BridgePeer
 
 Mistake = Callable[[], contextlib.AbstractContextManager[Any]]
@@ -156,8 +157,13 @@ def engines_table() -> contextlib.AbstractContextManager[Any]:
     """Proposals are answered as Couchbase Lite answers them, by the parent alone."""
 
     def status_by_name(tid: str, parent: str, mine: Held | None) -> tuple[int, str]:
-        state = None if mine is None else history.state_of(mine)
-        return conflict.propose_status(state, tid, parent)
+        if mine is None:
+            return (409 if parent else 0), ""
+        state = history.state_of(mine)
+        if ancestry.is_same(state, tid):
+            return 304, mine.tid
+        fits = ancestry.is_same(state, parent) if parent else mine.deleted
+        return (0 if fits else 409), mine.tid
 
     return mock.patch.object(trees, "status_by_name", status_by_name)
 
@@ -200,3 +206,20 @@ def later_version_wins() -> Iterator[None]:
 def pruned_histories_not_trusted() -> contextlib.AbstractContextManager[Any]:
     """A history that a shallow tree cut off above our revision counts as a conflict."""
     return mock.patch.object(conflict, "PRUNED_NAMES_MIN", 10**9)
+
+
+@contextlib.contextmanager
+def no_tree_names_at_level_4() -> Iterator[None]:
+    """Settee peers tell each other versions only; each finds heights of its own."""
+    original = VectorDialect.said
+
+    def said(self: VectorDialect, *arguments: Any, **more: Any) -> dict[str, str]:
+        properties = original(self, *arguments, **more)
+        properties.pop("tree", None)
+        return properties
+
+    with (
+        mock.patch.object(VectorDialect, "said", said),
+        mock.patch.object(VectorDialect, "row_end", return_value=[]),
+    ):
+        yield
