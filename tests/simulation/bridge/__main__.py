@@ -19,7 +19,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=0, help="the first one (0)")
     parser.add_argument("--seed", type=int, help="just this one, with all its messages")
     parser.add_argument("--mode", choices=["sequential", "concurrent"], help="just this one")
-    parser.add_argument("--crossing", action="store_true", help="several links at once")
+    parser.add_argument(
+        "--crossing", action=argparse.BooleanOptionalAction, help="several links at once, or one"
+    )
     parser.add_argument("--kinds", default="TVB", help="peers: T 3.x, V 4.x, B settee (TVB)")
     parser.add_argument("--bridges", type=int, default=3, help="settee peers at most (3)")
     parser.add_argument("--tree-links", action="store_true", help="links between 3.x peers, too")
@@ -41,9 +43,11 @@ def main(arguments: list[str] | None = None) -> int:
         if options.story is not None:
             return _tell(options.story)
         return max(
-            _simulate(options, sequential)
+            _simulate(options, sequential, crossing)
+            for crossing in (False, True)
             for sequential in (True, False)
             if options.mode in (None, "sequential" if sequential else "concurrent")
+            and options.crossing in (None, crossing)
         )
     finally:
         logging.disable(logging.NOTSET)
@@ -60,10 +64,10 @@ def _tell(words: str) -> int:
     return 1 if failures else 0
 
 
-def _simulate(options: argparse.Namespace, sequential: bool) -> int:
+def _simulate(options: argparse.Namespace, sequential: bool, crossing: bool) -> int:
     mode = Mode(
         sequential=sequential,
-        crossing=options.crossing,
+        crossing=crossing,
         kinds=options.kinds,
         bridges_max=options.bridges,
         tree_links=options.tree_links,
@@ -77,7 +81,7 @@ def _simulate(options: argparse.Namespace, sequential: bool) -> int:
         return 1 if run(options.seed, mode, print).failures else 0
     began_s = time.perf_counter()
     reports = [run(seed, mode) for seed in range(options.first, options.first + options.seeds)]
-    print(summary(reports, mode, time.perf_counter() - began_s))
+    print(summary(reports, mode, time.perf_counter() - began_s), flush=True)
     return 1 if any(report.failures for report in reports) else 0
 
 

@@ -75,10 +75,11 @@ def test_one_family_alone_carries_every_edit_in_turn_and_stays_apart_after_confl
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arguments", [[], ["--crossing"]], ids=["one at a time", "crossing"])
+@pytest.mark.parametrize("crossing", ["--no-crossing", "--crossing"])
+@pytest.mark.parametrize("mode", ["sequential", "concurrent"])
 def test_two_thousand_lives_end_equal_and_silent(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
+    mode: str, crossing: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Slow: 500 sequential and 500 concurrent lives of up to seven peers take a minute or two."""
-    assert main(["--seeds", "500", *arguments]) == 0, capsys.readouterr().out
+    """Slow: 500 lives of up to seven peers, four times."""
+    assert main(["--seeds", "500", "--mode", mode, crossing]) == 0, capsys.readouterr().out
     print(capsys.readouterr().out)
