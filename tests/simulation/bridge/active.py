@@ -41,7 +41,6 @@ class ActiveReplicator(Replicator):
         self._began = False
         self._agreed = False  # Whether both copies of the checkpoint say the same.
         self._end_seq = engine.last_seq
-        self._told_caught_up = False
         self._pull_caught_up = not pull
         self._announced: dict[str, bool] = {}  # By sequence, in order: whether it is settled.
         self._questions = 0
@@ -131,12 +130,10 @@ class ActiveReplicator(Replicator):
     def _read_feed(self) -> None:
         if not self._began or not self.push or self._stopping:
             return
-        looked_up = False
         for seq, doc_id in self.engine.feed(self._read_to):
             if seq > self._end_seq and not self.continuous:
                 break
             self._read_to = seq
-            looked_up = True
             if self._progress.completed.get(doc_id) != seq:
                 self._queue(doc_id)
         waiting, self._waiting = self._waiting, []
@@ -149,9 +146,8 @@ class ActiveReplicator(Replicator):
                 proposals.append(proposal)
         if proposals:
             self._propose(proposals)
-        elif looked_up or not self._told_caught_up:  # Only a look that finds nothing is told of.
+        else:  # Only a look that finds nothing is told of.
             self.tell("proposeChanges", [], urgent=True, conflictIncludesRev="true")
-        self._told_caught_up = True
 
     def _propose(self, proposals: list[Proposal]) -> None:
         assert len(proposals) <= ROWS_MAX

@@ -115,6 +115,13 @@ def test_a_remote_that_changed_its_branch_is_followed_where_nothing_was_edited()
     assert document.conflicting("2-cc") is not None
 
 
+def test_a_remote_that_changes_its_branch_takes_its_unresolved_one_away() -> None:
+    document = edited("1-aa", "2-aa")
+    document.take_pulled("2-bb", ["1-aa"], b"", False, PHONE)
+    document.take_pulled("2-cc", ["1-aa"], b"", False, PHONE)
+    assert sorted(leaf.tid for leaf in document.leaves) == ["2-aa", "2-cc"]
+
+
 def test_a_tree_is_pruned_to_its_depth_and_keeps_what_a_remote_has() -> None:
     document = TreeDocument(20)
     document.take_pulled("1-aa", [], b"", False, PHONE)
