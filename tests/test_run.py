@@ -214,4 +214,4 @@ def test_a_part_of_the_night_that_there_is_not_is_told(
     monkeypatch.setenv("PART", "noon")
     assert run.main(["night"]) == 2
     assert commands.handed_over == []
-    assert "PART is one of tests, simulation, soak" in capsys.readouterr().err
+    assert "PART is one of tests, simulation, bridge, soak" in capsys.readouterr().err
