@@ -155,7 +155,15 @@ class SessionDriver:
                 link.resume()
         for event in session.events():
             self._happened(event)
+        held = 0 if session.is_finished else session.held_bytes
+        crowding = self._runtime.crowd.holds(self, held)
+        if crowding is not None:
+            self._runtime.call(crowding.give_way)
         self._arm()
+
+    def give_way(self) -> None:
+        """End, for others: all together hold too much, and this one holds most."""
+        self._step(lambda _: self.session.end(_too_much()))
 
     def _happened(self, event: Event) -> None:
         if isinstance(event, Finished):
@@ -183,6 +191,7 @@ class SessionDriver:
 
     def _finish(self) -> None:
         self._ended = True
+        self._runtime.crowd.holds(self, 0)
         self._unlisten()
         self._arm()
         self._runner.close()
@@ -191,6 +200,15 @@ class SessionDriver:
                 self._on_event(event)
         self._log.info("session ended: %s", self.error or "done")
         self.done.set()
+
+
+def _too_much() -> SyncError:
+    return SyncError(
+        "too much is under way here, and most of it on this link; come back later",
+        domain="HTTP",
+        code=503,
+        transient=True,
+    )
 
 
 def _error_of_close(info: CloseInfo, active: bool) -> SetteeError | None:

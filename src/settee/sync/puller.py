@@ -11,9 +11,10 @@ arrives meanwhile shares the next commit. A `rev` is answered after the commit t
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from functools import partial
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from settee.blip.message import Request
 from settee.doc.conflict import Relation, ancestors_held, known, propose_status
@@ -58,8 +59,27 @@ _REFUSALS: Final = {
     # Nothing wrong with it once the clocks agree: the pusher keeps it and tries again.
     Outcome.AHEAD: (503, "its version is more than two minutes ahead of the clock here"),
 }
+_ROW_BYTES: Final = 320
+"""What a row costs in memory, with what is asked and answered about it."""
+
+_ANNOUNCEMENT_BYTES: Final = 320
+"""What a message costs beside its rows."""
+
 _ACCESS_LOST: Final = frozenset({2, 3, 4, 6, 7})
 """Row flags that say: you may not see this document any more (wire protocol 3.5)."""
+
+
+def _held_bytes(request: Request, rows: Sized) -> int:
+    return _ANNOUNCEMENT_BYTES + _ROW_BYTES * len(rows) + len(request.body)
+
+
+class _Announcement(NamedTuple):
+    """A `changes` message whose turn has not come."""
+
+    number: int
+    rows: list[AnnouncedRow]
+    no_reply: bool
+    held_bytes: int
 
 
 class Puller:
@@ -79,7 +99,7 @@ class Puller:
         self._collection = collection  # Its index in the session's configuration.
         self._remote = remote  # Active side only: what to checkpoint.
         self._pusher = pusher  # Passive side only: to suppress echoes.
-        self._announcements: list[tuple[int, list[AnnouncedRow], Request]] = []  # A heap.
+        self._announcements: list[_Announcement] = []  # A heap.
         self._deciding = 0
         self._awaited: set[str] = set()  # Sequences asked for and not yet settled.
         self._batch: list[Coming] = []
@@ -140,22 +160,27 @@ class Puller:
         rows = parse_announced(request.body)
         if rows and request.no_reply:
             return  # Rows without a wish for an answer: nothing to be done.
-        self._session.take_in(len(request.body))
-        heappush(self._announcements, (request.number, rows, request))
+        held_bytes = _held_bytes(request, rows)
+        self._session.take_in(held_bytes)
+        # Of the request no more is kept: its properties may be long, and it may wait for long.
+        heappush(
+            self._announcements, _Announcement(request.number, rows, request.no_reply, held_bytes)
+        )
 
     def _decide_announcements(self) -> None:
         announcements, session = self._announcements, self._session
         while (
             announcements
-            and session.has_all_before(announcements[0][0])
+            and session.has_all_before(announcements[0].number)
             and len(self._awaited) < REVS_WANTED_MAX
             and self._deciding < 4
         ):
-            number, rows, request = heappop(announcements)
+            announcement = heappop(announcements)
+            number, rows, no_reply, held_bytes = announcement
             if not rows:
                 self._caught_up = True
-                session.inbound_bytes -= len(request.body)
-                if not request.no_reply:
+                session.inbound_bytes -= held_bytes
+                if not no_reply:
                     session.connection.reply_empty([number])
                 continue
             self._deciding += 1
@@ -164,14 +189,13 @@ class Puller:
                     self._remote.announced(row.sequence, finished=False)
             session.ask(
                 ReadHeld(self._collection, [row.doc_id for row in rows]),
-                partial(self._announced_held, request, rows),
+                partial(self._announced_held, announcement),
             )
 
-    def _announced_held(
-        self, request: Request, rows: list[AnnouncedRow], held: list[Held | None]
-    ) -> None:
+    def _announced_held(self, announcement: _Announcement, held: list[Held | None]) -> None:
+        number, rows, _, held_bytes = announcement
         self._deciding -= 1
-        self._session.inbound_bytes -= len(request.body)
+        self._session.inbound_bytes -= held_bytes
         remote, awaited = self._remote, self._awaited
         answers: list[object] = []
         for row, mine in zip(rows, held, strict=True):
@@ -190,7 +214,7 @@ class Puller:
                     remote.finished(row.sequence)
             answers.append(answer)
         self._session.connection.reply(
-            request.number, self._reply_properties(), trimmed(answers), compress=True
+            number, self._reply_properties(), trimmed(answers), compress=True
         )
 
     def _answer_announced(self, row: AnnouncedRow, mine: Held | None) -> object:
@@ -225,19 +249,25 @@ class Puller:
         if not rows:
             self._session.connection.reply_empty([request.number])
             return
-        self._session.take_in(len(request.body))
+        held_bytes = _held_bytes(request, rows)
+        self._session.take_in(held_bytes)
         self._deciding += 1
+        with_rev = request.properties.get("conflictIncludesRev") is not None
         self._session.ask(
             ReadHeld(self._collection, [row.doc_id for row in rows]),
-            partial(self._proposed_held, request, rows),
+            partial(self._proposed_held, request.number, rows, with_rev, held_bytes),
         )
 
     def _proposed_held(
-        self, request: Request, rows: list[ProposedRow], held: list[Held | None]
+        self,
+        number: int,
+        rows: list[ProposedRow],
+        with_rev: bool,
+        held_bytes: int,
+        held: list[Held | None],
     ) -> None:
         self._deciding -= 1
-        self._session.inbound_bytes -= len(request.body)
-        with_rev = request.properties.get("conflictIncludesRev") is not None
+        self._session.inbound_bytes -= held_bytes
         answers: list[object] = []
         for row, mine in zip(rows, held, strict=True):
             status, theirs = self._status_of_proposal(row, mine)
@@ -246,7 +276,7 @@ class Puller:
             else:
                 answers.append(status)
         self._session.connection.reply(
-            request.number, self._reply_properties(), trimmed(answers), compress=True
+            number, self._reply_properties(), trimmed(answers), compress=True
         )
 
     def _status_of_proposal(self, row: ProposedRow, mine: Held | None) -> tuple[int, str]:

@@ -14,7 +14,7 @@ in all messages or in none. A passive peer speaks only when spoken to.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,7 +22,12 @@ from settee.blip.connection import Connection
 from settee.blip.message import Reply, ReplyPart, Request, StreamWanted
 from settee.errors import PeerProtocolError, SetteeError, SyncError
 from settee.ids import CollectionName
-from settee.limits import INBOUND_BYTES_MAX, REQUESTS_UNANSWERED_READING_MAX
+from settee.limits import (
+    INBOUND_BYTES_MAX,
+    RECEIVE_PORTION_BYTES,
+    REPLIES_WAITING_BYTES_MAX,
+    REQUESTS_UNANSWERED_READING_MAX,
+)
 from settee.logs import room_log
 from settee.sync.blobs import BlobExchange, BlobFetch
 from settee.sync.checkpoint import Checkpointer
@@ -191,16 +196,17 @@ class Session:
         self._now = now
         self._patience.heard(now)
         try:
-            for message in self.connection.receive(frames):
-                if self._finished:
-                    break
-                if type(message) is Reply:
-                    self._replied(message)
-                elif type(message) is Request:
-                    self._requested(message)
-                elif type(message) is ReplyPart:
-                    assert isinstance(message.token, BlobFetch)
-                    self.blobs.part_came(message.token, message)
+            for portion in _portions(frames):
+                for message in self.connection.receive(portion):
+                    if self._finished:
+                        return
+                    if type(message) is Reply:
+                        self._replied(message)
+                    elif type(message) is Request:
+                        self._requested(message)
+                    elif type(message) is ReplyPart:
+                        assert isinstance(message.token, BlobFetch)
+                        self.blobs.part_came(message.token, message)
         except PeerProtocolError as error:
             # The framing is broken or a reply makes no sense: nothing after it can be trusted.
             self.end(error, close_code=1002)
@@ -301,6 +307,11 @@ class Session:
             self.inbound_bytes > INBOUND_BYTES_MAX
             or self.connection.incoming_unanswered > REQUESTS_UNANSWERED_READING_MAX
         )
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the peer's messages in memory: not whole yet, or not stored yet."""
+        return self.inbound_bytes + self.connection.incoming_unfinished_bytes
 
     @property
     def is_finished(self) -> bool:
@@ -558,6 +569,9 @@ class Session:
     def _pump(self) -> None:
         if self._finished:
             return
+        if self.connection.replies_waiting_bytes > REPLIES_WAITING_BYTES_MAX:
+            self.end(PeerProtocolError("the peer asks and does not read the answers"))
+            return
         self._read_blobs_on()
         if self._stopping_until_s is None:
             for puller in self.pullers.values():
@@ -623,3 +637,17 @@ class Session:
         self._finished = True
         self._activity = Activity.STOPPED
         self._events.append(Finished(close_code=code, close_reason=reason, error=error))
+
+
+def _portions(frames: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Cut what came into portions of RECEIVE_PORTION_BYTES or one frame."""
+    portion: list[bytes] = []
+    size = 0
+    for frame in frames:
+        portion.append(frame)
+        size += len(frame)
+        if size >= RECEIVE_PORTION_BYTES:
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion
