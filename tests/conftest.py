@@ -42,12 +42,16 @@ def no_home_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> object:
 PROOFS: pytest.StashKey[features.Proofs] = pytest.StashKey()
 """The marks of all tests; there if all were collected."""
 
+SECURITY: pytest.StashKey[features.Proofs] = pytest.StashKey()
+"""The same of attacks."""
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Gather the marks before `-m` and `-k` take tests out."""
     if config.args_source is pytest.Config.ArgsSource.TESTPATHS:
         config.stash[PROOFS] = features.proofs_of(items)
+        config.stash[SECURITY] = features.proofs_of(items, kind="sec")
 
 
 @pytest.hookimpl(trylast=True)

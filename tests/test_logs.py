@@ -358,6 +358,7 @@ def sync(seen: Everything, db: Database, other: Database, directory: Path) -> No
         seen.show(listener.status, users)
 
 
+@pytest.mark.sec("SEC-37")
 @pytest.mark.feature("LOG-06")
 def test_twelve_canaries_are_in_no_log_no_repr_and_no_traceback(
     tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -228,6 +228,7 @@ def test_the_window_is_never_exceeded() -> None:
     assert acked > 800_000
 
 
+@pytest.mark.sec("SEC-15")
 def test_without_acks_a_message_stops_at_its_window_and_others_do_not() -> None:
     connection = Connection()
     connection.send_request(1, {}, noise(1_000_000))

@@ -93,6 +93,7 @@ def test_a_no_reply_request_waits_for_no_answer() -> None:
         connection.reply(1)
 
 
+@pytest.mark.sec("SEC-14")
 @pytest.mark.parametrize("numbers", [[0], [2], [2**64 - 1], [1, 1], [1, 3], [1, 2, 1]])
 def test_request_numbers_that_skip_or_come_again_break_the_protocol(numbers: list[int]) -> None:
     script = Script()
@@ -173,6 +174,7 @@ def test_frames_that_are_too_short_break_the_protocol(frame: str) -> None:
     refused(Connection(), bytes.fromhex(frame))
 
 
+@pytest.mark.sec("SEC-16")
 def test_a_wrong_checksum_has_no_effect_but_the_end() -> None:
     script, connection = Script(), Connection()
     payload = EMPTY + bytes(16_000)
@@ -195,6 +197,7 @@ def test_malformed_properties_break_the_protocol_however_they_are_cut(more: int)
     refused(connection, *frames)
 
 
+@pytest.mark.sec("SEC-14")
 def test_64_requests_may_be_unfinished_and_not_one_more() -> None:
     script, connection = Script(), Connection()
     for number in range(1, MESSAGES_INCOMPLETE_MAX + 1):
@@ -206,6 +209,7 @@ def test_64_requests_may_be_unfinished_and_not_one_more() -> None:
     refused(connection, script.frame(67, MORE_COMING, EMPTY))
 
 
+@pytest.mark.sec("SEC-14")
 def test_so_many_requests_may_wait_for_an_answer_and_not_one_more() -> None:
     script, connection = Script(), Connection()
     frames = [script.frame(n, MSG, EMPTY) for n in range(1, REQUESTS_UNANSWERED_MAX + 1)]

@@ -83,6 +83,7 @@ def test_what_is_not_strict_json_is_refused(body):
         load(body)
 
 
+@pytest.mark.sec("SEC-20")
 @pytest.mark.parametrize(
     "body",
     [
@@ -117,6 +118,7 @@ def test_a_number_that_overflows_is_refused(number):
         load(b'{"a":' + number + b"}")
 
 
+@pytest.mark.sec("SEC-20")
 def test_nesting_is_bounded():
     assert load(nested(JSON_DEPTH_MAX))
     assert load(nested(JSON_DEPTH_MAX).replace(b"{", b"{ "))

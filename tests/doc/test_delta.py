@@ -41,6 +41,7 @@ def test_the_published_invalid_deltas_are_refused(case):
         apply(case["before"], case["delta"])
 
 
+@pytest.mark.sec("SEC-21")
 @pytest.mark.parametrize(
     ("before", "delta"),
     [

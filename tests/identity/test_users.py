@@ -248,6 +248,7 @@ def test_a_table_shows_no_hash() -> None:
 # --- the time that it takes -----------------------------------------------------------------------
 
 
+@pytest.mark.sec("SEC-07")
 def test_an_unknown_user_costs_as_much_as_the_dearest_known_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

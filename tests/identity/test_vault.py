@@ -214,6 +214,7 @@ def test_a_missing_file_is_not_found(tmp_path: Path) -> None:
         vault.read(tmp_path / "none.pem", "the key")
 
 
+@pytest.mark.sec("SEC-36")
 @posix_only
 @pytest.mark.parametrize("bits", [0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o777])
 def test_a_file_open_to_others_is_refused(tmp_path: Path, bits: int) -> None:

@@ -193,6 +193,7 @@ def test_the_owner_may_be_told_more_than_the_client(run: Run) -> None:
     run(play())
 
 
+@pytest.mark.sec("SEC-10")
 def test_a_browser_page_is_refused_before_anybody_is_asked(run: Run) -> None:
     async def play() -> None:
         page = head(*UPGRADE, f"Sec-WebSocket-Protocol: {BLIP}", "Origin: http://evil.example")
@@ -323,6 +324,7 @@ def test_a_silent_client_is_dropped_at_the_deadline(run: Run, tls: bool, begin: 
     run(play())
 
 
+@pytest.mark.sec("SEC-01")
 def test_bytes_do_not_move_the_deadline(run: Run) -> None:
     async def play() -> None:
         loop = asyncio.get_running_loop()
@@ -367,6 +369,7 @@ async def until(done: Callable[[], bool]) -> None:
         await asyncio.sleep(0)
 
 
+@pytest.mark.sec("SEC-02")
 @pytest.mark.parametrize(
     ("limits", "says"),
     [
@@ -440,6 +443,7 @@ def test_stopping_drops_who_is_not_in_and_keeps_the_open_links(run: Run) -> None
 # --- TLS -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.sec("SEC-04")
 def test_plain_http_on_the_tls_port_is_told_so(run: Run) -> None:
     async def play() -> None:
         async with door(server_tls()) as listener:

@@ -355,6 +355,7 @@ def test_a_listener_is_trusted_or_gets_not_a_byte_of_the_request(
     run(play())
 
 
+@pytest.mark.sec("SEC-28")
 def test_a_pinned_certificate_appended_to_anothers_chain_proves_nothing(run: Run) -> None:
     async def play() -> None:
         chain = ServerTLS(
@@ -454,6 +455,7 @@ def test_a_redirect_to_a_path_keeps_the_credentials(run: Run) -> None:
     run(play())
 
 
+@pytest.mark.sec("SEC-29")
 def test_a_redirect_to_another_place_loses_the_credentials(run: Run) -> None:
     async def play() -> None:
         async with (

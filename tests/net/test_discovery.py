@@ -186,6 +186,7 @@ def test_no_event_comes_after_stop() -> None:
     on_a_street(scenario)
 
 
+@pytest.mark.sec("SEC-30")
 def test_names_are_bounded_and_room_comes_back(caplog: pytest.LogCaptureFixture) -> None:
     async def scenario(street: Street) -> None:
         browser, watcher = street.browser()
@@ -423,6 +424,7 @@ def test_the_record_holds_version_identity_tls_and_path() -> None:
     assert info.host_ttl == info.other_ttl == 120
 
 
+@pytest.mark.sec("SEC-31")
 def test_a_private_announcement_tells_nothing() -> None:
     info = announced(name="private", path="/inventory", identity=FINGERPRINT)
     assert info.name == f"abababababab.{SERVICE_TYPE}.local."
@@ -511,6 +513,7 @@ def info(addresses: list[str], properties: dict[Any, Any] | bytes = b"", **optio
     )
 
 
+@pytest.mark.sec("SEC-30")
 def test_addresses_are_sorted_bounded_and_rid_of_what_nobody_can_dial() -> None:
     given = ["fe80::1", "0.0.0.0", "fd00::2", "127.0.0.1", "224.0.0.1", "192.168.1.5"]
     found = peer_from(info(given), "x", loopback=False)

@@ -83,6 +83,7 @@ def test_authorities_are_left_to_openssl() -> None:
 # --- contexts ------------------------------------------------------------------------------------
 
 
+@pytest.mark.sec("SEC-03")
 @pytest.mark.feature("NET-02")
 @pytest.mark.parametrize("side", ["server", "client"])
 def test_only_modern_tls_is_spoken(side: str) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from settee.store import Store, bases, documents, marks
 from settee.store.documents import Edit
 
@@ -23,6 +25,7 @@ def test_the_current_body_is_a_base_without_being_kept(store: Store) -> None:
     assert held(store, "b", tid) is None
 
 
+@pytest.mark.sec("SEC-21")
 def test_bodies_are_read_up_to_a_number_of_bytes_but_one_at_least(store: Store) -> None:
     tids = [save(store, f"d{n}", LONG % n) for n in range(4)]
     size = len(LONG % 0)

@@ -153,6 +153,7 @@ def test_what_can_not_be_is_malformed_and_harms_no_neighbour(
     assert _body(store) == b"{}"
 
 
+@pytest.mark.sec("SEC-18")
 def test_a_version_too_far_ahead_is_put_off_and_one_at_the_limit_is_taken(
     store: Store, clock: FakeClock
 ) -> None:

@@ -149,6 +149,7 @@ def test_a_checkpoint_with_another_revision_is_refused_and_nothing_stored(rev: s
     assert peer.driven.storage.peers == before
 
 
+@pytest.mark.sec("SEC-25")
 @pytest.mark.parametrize(
     "body",
     [
@@ -209,6 +210,7 @@ def test_what_is_not_supported_is_refused_and_may_be_asked_otherwise(
     assert not peer.ask("subChanges").error
 
 
+@pytest.mark.sec("SEC-26")
 def test_a_second_subscription_is_refused() -> None:
     peer = serving()
     assert not peer.ask("subChanges", continuous="true").error
@@ -224,6 +226,7 @@ def test_malformed_document_ids_are_refused(body: bytes) -> None:
     assert not peer.ask("subChanges", b'{"docIDs":null}').error
 
 
+@pytest.mark.sec("SEC-26")
 def test_document_ids_are_bounded() -> None:
     peer = serving()
     ids = [str(n) for n in range(DOCUMENT_IDS_SUBSCRIBED_MAX + 1)]

@@ -327,6 +327,7 @@ def test_what_is_too_far_ahead_is_left_for_later_and_not_counted_twice() -> None
 # --- revisions that can't be taken ---------------------------------------------------------------
 
 
+@pytest.mark.sec("SEC-19")
 @pytest.mark.parametrize(
     ("properties", "body"),
     [
