@@ -201,6 +201,14 @@ CONNECTIONS_MAX: Final = 256
 CONNECTIONS_PER_IP_MAX: Final = 32
 CONNECTIONS_UNAUTHENTICATED_MAX: Final = 64
 
+BROKEN_LINKS_MAX: Final = 10
+BROKEN_LINKS_S: Final = 60.0
+"""When so many links of one address were ended for breaking the protocol within this time, no more
+of its connections are accepted until that is over. Peers in order break none."""
+
+BROKEN_WATCHED_MAX: Final = 4096
+"""Addresses of which that is remembered."""
+
 HTTP_LINE_BYTES_MAX: Final = 8 * 1024
 HTTP_HEADERS_MAX: Final = 64
 HTTP_HEAD_BYTES_MAX: Final = 16 * 1024

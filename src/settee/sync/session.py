@@ -570,7 +570,8 @@ class Session:
         if self._finished:
             return
         if self.connection.replies_waiting_bytes > REPLIES_WAITING_BYTES_MAX:
-            self.end(PeerProtocolError("the peer asks and does not read the answers"))
+            error = PeerProtocolError("the peer asks and does not read the answers")
+            self.end(error, close_code=1008)
             return
         self._read_blobs_on()
         if self._stopping_until_s is None:
