@@ -85,6 +85,14 @@ REPLIES_WAITING_BYTES_MAX: Final = 16 * 2**20
 """Answers of ours that wait for the link, or for ACKs, per connection. A peer that asks and does
 not read what it is told is broken: those that read leave no more than a few hundred KiB."""
 
+REPLIES_WAITING_READING_BYTES_MAX: Final = 2**20
+"""With more than this waiting for a link that takes nothing, the link is not read either: whoever
+does not hear the answers can't ask on."""
+
+ACKS_IDLE_MAX: Final = 1000
+"""ACKs that say nothing new, beyond one for each frame that we sent: there are some in any order of
+events, and a flood of them in none."""
+
 REQUESTS_UNANSWERED_READING_MAX: Final = 4096
 """With more requests than this waiting for our disk the link is not read. Couchbase Lite counts
 the bytes of what it has out (2 MiB), not the revisions: of small documents that is tens of
@@ -201,7 +209,7 @@ CONNECTIONS_MAX: Final = 256
 CONNECTIONS_PER_IP_MAX: Final = 32
 CONNECTIONS_UNAUTHENTICATED_MAX: Final = 64
 
-BROKEN_LINKS_MAX: Final = 10
+BROKEN_LINKS_MAX: Final = 5
 BROKEN_LINKS_S: Final = 60.0
 """When so many links of one address were ended for breaking the protocol within this time, no more
 of its connections are accepted until that is over. Peers in order break none."""

@@ -15,15 +15,17 @@ import orjson
 import pytest
 
 from settee.blip.connection import Connection
-from settee.blip.frame import MORE_COMING, MSG, NO_REPLY
+from settee.blip.frame import ACK_MSG, ACK_RPY, MORE_COMING, MSG, NO_REPLY, ack_frame
 from settee.blip.message import encode_message
+from settee.errors import PeerProtocolError
 from settee.limits import (
+    ACKS_IDLE_MAX,
     CHECKPOINTS_PER_PEER_MAX,
     INBOUND_BYTES_MAX,
     RECEIVE_PORTION_BYTES,
     SEQUENCE_BYTES_MAX,
 )
-from settee.net.link import CloseInfo
+from settee.net.link import CloseInfo, PeerInfo
 from settee.peer import runtime as runtime_module
 from settee.peer.crowd import Crowd
 from settee.sync import effects as asks
@@ -116,6 +118,82 @@ def test_who_reads_may_ask_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
         driven.session.frames_to_send(65536)
     assert driven.finished is None
     assert driven.session.connection.replies_waiting_bytes == 0
+
+
+class OneWay:
+    """A link that takes nothing when it is told to."""
+
+    peer = PeerInfo(address="192.0.2.1", port=1)
+
+    def __init__(self) -> None:
+        self.writable = True
+        self.paused = False
+        self.events: Any = None
+
+    def attach(self, events: Any) -> None:
+        self.events = events
+
+    def send(self, frames: Any) -> None:
+        assert self.writable
+
+    def pause(self) -> None:
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        pass
+
+
+@pytest.mark.sec("SEC-27")
+def test_a_link_that_takes_no_answers_is_not_asked_for_more_questions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards the pause in `SessionDriver._after`."""
+    monkeypatch.setattr(session_module, "REPLIES_WAITING_READING_BYTES_MAX", 10_000)
+    with world(tmp_path, 1) as w:
+        b = w.peer("b")
+        link = OneWay()
+        link.attach(b.passive.accept(link))  # type: ignore[arg-type]
+        peer = Hostile(None)  # type: ignore[arg-type]
+        link.writable = False
+        count = 0
+        while not link.paused:
+            link.events.on_frames([peer.frame("getCheckpoint", client="cp")])
+            w.elapse(0.01)
+            count += 1
+            assert count < 100
+        assert count > 20, "some are borne"
+        link.writable = True
+        link.events.on_writable()
+        assert not link.paused
+        link.events.on_frames([peer.frame("getCheckpoint", client="cp")])
+        w.elapse(0.01)
+        assert not link.paused
+        link.events.on_closed(CloseInfo(code=1000))
+
+
+@pytest.mark.sec("SEC-15")
+@pytest.mark.parametrize("over", [0, 1, 99 * ACKS_IDLE_MAX])
+def test_acks_for_nothing_are_borne_up_to_a_number(over: int) -> None:
+    """Guards the count in `Inbox.receive`."""
+    connection = Connection()
+    flood = [ack_frame(1, ACK_RPY, 5)] * (ACKS_IDLE_MAX + over)
+    if over:
+        with pytest.raises(PeerProtocolError, match="ACKs for nothing"):
+            connection.receive(flood)
+    else:
+        connection.receive(flood)
+
+
+@pytest.mark.sec("SEC-15")
+def test_an_ack_too_many_for_each_frame_is_in_order() -> None:
+    connection = Connection()
+    for _ in range(3 * ACKS_IDLE_MAX):
+        connection.send_request(None, {}, b"x", no_reply=True)
+        connection.frames_to_send(65536)
+        connection.receive([ack_frame(1, ACK_MSG, 5)])
 
 
 @pytest.mark.sec("SEC-13")

@@ -37,6 +37,7 @@ from settee.blip.outbox import Outbox
 from settee.errors import PeerProtocolError
 from settee.limits import (
     ACK_INTERVAL_BYTES,
+    ACKS_IDLE_MAX,
     INBOUND_BYTES_MAX,
     MESSAGES_INCOMPLETE_BYTES_MAX,
     MESSAGES_INCOMPLETE_MAX,
@@ -124,6 +125,8 @@ class Inbox:
                 if kind > ERR:
                     if kind in (ACK_MSG, ACK_RPY):
                         self._out.acknowledged(number, kind == ACK_MSG, uvarint(frame, at)[0])
+                        if self._out.acks_idle > ACKS_IDLE_MAX + self._out.frames_made:
+                            raise violation("a flood of ACKs for nothing")
                     continue
                 payload = payload_of(frame, at, flags)
                 if flags & MORE_COMING or incomplete or awaited_streams:

@@ -171,8 +171,10 @@ class Outbox:
         "_streams",
         "_streams_begun_count",
         "_urgent",
+        "acks_idle",
         "awaited",
         "awaited_streams",
+        "frames_made",
         "replies_bytes",
         "requests_begun_count",
         "stopped",
@@ -193,6 +195,9 @@ class Outbox:
         """(number, is a request) -> message of which some frames are sent, for its ACKs."""
         self._streams: dict[int, OutgoingStream] = {}
         self._streams_begun_count = 0
+        self.acks_idle: int = 0
+        """ACKs that said nothing new."""
+        self.frames_made: int = 0
         self.replies_bytes: int = 0
         """Of replies that are queued, or sent in part; of streamed ones the end is not here yet."""
         self.requests_begun_count: int = 0
@@ -241,6 +246,7 @@ class Outbox:
         """
         message = self._sending.get((number, of_request))
         if message is None or count <= message.acked_bytes:
+            self.acks_idle += 1
             return
         message.acked_bytes = min(count, message.sent_bytes)
         self._wake(message)
@@ -322,6 +328,7 @@ class Outbox:
             self._normal_turn = from_urgent
             frames.append(frame)
             left -= len(frame)
+        self.frames_made += len(frames)
         return frames
 
     def _frame(self, message: Outgoing, count: int) -> bytes:

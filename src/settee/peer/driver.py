@@ -147,8 +147,9 @@ class SessionDriver:
             link.send(frames)
         for ticket, effect in session.effects():  # Blobs are read on as frames go out.
             self._runner.run(ticket, effect)
-        if session.wants_reading_paused != self._paused:
-            self._paused = not self._paused
+        pause = session.wants_reading_paused or (session.waits_for_link and not link.writable)
+        if pause != self._paused:
+            self._paused = pause
             if self._paused:
                 link.pause()
             else:

@@ -26,6 +26,7 @@ from settee.limits import (
     INBOUND_BYTES_MAX,
     RECEIVE_PORTION_BYTES,
     REPLIES_WAITING_BYTES_MAX,
+    REPLIES_WAITING_READING_BYTES_MAX,
     REQUESTS_UNANSWERED_READING_MAX,
 )
 from settee.logs import room_log
@@ -307,6 +308,14 @@ class Session:
             self.inbound_bytes > INBOUND_BYTES_MAX
             or self.connection.incoming_unanswered > REQUESTS_UNANSWERED_READING_MAX
         )
+
+    @property
+    def waits_for_link(self) -> bool:
+        """Whether so many answers wait to be sent that no more should be asked meanwhile.
+
+        To be looked at while the link takes nothing; what waits for ACKs needs the link to be read.
+        """
+        return self.connection.replies_waiting_bytes > REPLIES_WAITING_READING_BYTES_MAX
 
     @property
     def held_bytes(self) -> int:
