@@ -6,7 +6,9 @@
     interop   the tests against real Couchbase Lite peers, fetched and built the first time
     night     the long runs, one a time, named by PART: "tests" (the default) is every test but
               interop, with fresh random seeds for the property tests; "simulation" 5,000 seeds of
-              each topology; "soak" 20 minutes with Couchbase Lite (make night PART=soak)
+              each topology; "soak" 20 minutes with Couchbase Lite; "fuzz" ten minutes for each
+              decoder; "load" many peers; "attack" storms, and each defence taken out once. The
+              last three go on where they were interrupted (make night PART=fuzz)
 
 What follows the word is handed on, such as ``test tests/doc -k blob``. Needs Python 3.11 or newer
 with venv and, the first time, a package index; nothing else. A `.venv` that fits is used as it is:
@@ -49,6 +51,8 @@ def main(arguments: list[str]) -> int:
         return check(rest)
     try:
         prepare("" if command == "demo" else "test")
+        if command == "night" and os.environ.get("PART") == "fuzz":
+            prepare("fuzz")
     except CannotPrepareError as exc:
         print("settee: " + str(exc), file=sys.stderr)
         return 3
@@ -109,6 +113,9 @@ def night(module: list[str], rest: list[str]) -> int:
         "tests": ["pytest", "-q", "-m", "not interop"],
         "simulation": ["tests.simulation", "--seeds", "5000"],
         "soak": ["tests.interop.soak"],
+        "fuzz": ["tests.fuzz", "--all"],
+        "load": ["tests.load"],
+        "attack": ["tests.attack"],
     }
     part = os.environ.get("PART") or "tests"
     if part not in parts:

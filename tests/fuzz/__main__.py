@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
-import json
 import re
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tests.fuzz.targets import TARGETS
+from tests.unfinished import Unfinished
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 PLACE: Final = ROOT / ".settee-fuzz"
@@ -76,26 +76,19 @@ def fuzz(target: str, seconds: float) -> Outcome:
 
 def whole_run(targets: list[str], seconds: float) -> list[Outcome]:
     """Fuzz each target; go on where an interrupted run of the same length stopped."""
-    state = PLACE / "state.json"
-    PLACE.mkdir(exist_ok=True)
-    done: dict[str, list[object]] = {}
-    if state.exists():
-        kept = json.loads(state.read_text())
-        if kept.get("seconds") == seconds:
-            done = {name: one for name, one in kept["done"].items() if name in targets}
-    outcomes = [Outcome(*one) for one in done.values()]  # type: ignore[arg-type]
+    unfinished = Unfinished("fuzz", [targets, seconds])
+    outcomes = [Outcome(*one) for one in unfinished.done.values()]
     for outcome in outcomes:
         print(outcome.line, "[of the interrupted run]", flush=True)
-    left = [target for target in targets if target not in done]
+    left = [target for target in targets if target not in unfinished.done]
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         running = {pool.submit(fuzz, target, seconds): target for target in left}
         for future in concurrent.futures.as_completed(running):
             outcome = future.result()
             outcomes.append(outcome)
             print(outcome.line, flush=True)
-            done[outcome.target] = list(outcome)
-            state.write_text(json.dumps({"seconds": seconds, "done": done}))
-    state.unlink(missing_ok=True)
+            unfinished.note(outcome.target, outcome)
+    unfinished.finish()
     return outcomes
 
 

@@ -10,22 +10,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import math
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from tests.load.clients import LightPeer, all_idle
 from tests.load.server import BODY
+from tests.unfinished import Unfinished
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
-STATE: Final = ROOT / ".settee-load.json"
 
 
 class Figure(NamedTuple):
@@ -170,7 +169,7 @@ async def hostile(scene: Scene) -> list[Figure]:
         await scene.peer(continuous=True, replicator_type="push").peer.start()
     await all_idle(scene.peers, 60)
     before = await scene.listener.tell("state")
-    baseline = await _written(scene.peers, seconds / 2, "calm")
+    baseline = await written(scene.peers, seconds / 2, "calm")
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.load.hostile"),
         *(str(scene.listener.port), scene.listener.pin, str(attackers), str(seconds + 2)),
@@ -178,7 +177,7 @@ async def hostile(scene: Scene) -> list[Figure]:
         stdout=asyncio.subprocess.PIPE,
     )
     await asyncio.sleep(2)
-    attacked = await _written(scene.peers, seconds, "attacked")
+    attacked = await written(scene.peers, seconds, "attacked")
     told = await process.communicate()
     print("  what became of them:", told[0].decode().strip())
     print(f"  p99 of the honest: {baseline * 1000:.0f} ms before, {attacked * 1000:.0f} ms beside")
@@ -192,7 +191,7 @@ async def hostile(scene: Scene) -> list[Figure]:
     ]
 
 
-async def _written(peers: list[LightPeer], seconds: float, word: str) -> float:
+async def written(peers: list[LightPeer], seconds: float, word: str) -> float:
     """Have each peer write ten documents a second; return the p99 of their confirmation."""
     for peer in peers:
         peer.latencies.clear()
@@ -315,17 +314,6 @@ ROWS: Final[dict[str, Callable[[Scene], Awaitable[list[Figure]]]]] = {
 }
 
 
-@contextlib.contextmanager
-def kept(all_rows: bool) -> Iterator[dict[str, bool]]:
-    """The rows that an interrupted run has done, and how; forgotten once it is whole."""
-    done: dict[str, bool] = {}
-    if all_rows and STATE.exists():
-        done = json.loads(STATE.read_text())
-    yield done
-    if all_rows:
-        STATE.unlink(missing_ok=True)
-
-
 def run(name: str, share: bool) -> bool:
     """Run one row; tell whether all is as it has to be."""
     row = ROWS[name]
@@ -357,17 +345,18 @@ def main() -> int:
     unknown = set(options.rows) - set(ROWS)
     if unknown:
         parser.error(f"rows are {', '.join(ROWS)}")
-    with kept(not options.rows and not options.share) as done:
-        for name in options.rows or ROWS:
-            if name in done:
-                print(f"{name}: done by the run that was interrupted")
-                continue
-            done[name] = run(name, options.share)
-            if not options.rows and not options.share:
-                STATE.write_text(json.dumps(done))
-        bad = [name for name, good in done.items() if not good]
-        print(f"{len(done)} rows, {len(bad)} not as they have to be {' '.join(bad)}".rstrip())
-        return 1 if bad else 0
+    unfinished = Unfinished("load", [options.rows, options.share])
+    for name in options.rows or ROWS:
+        if name in unfinished.done:
+            print(f"{name}: done by the run that was interrupted")
+        else:
+            unfinished.note(name, run(name, options.share))
+    unfinished.finish()
+    bad = [name for name, good in unfinished.done.items() if not good]
+    print(
+        f"{len(unfinished.done)} rows, {len(bad)} not as they have to be {' '.join(bad)}".rstrip()
+    )
+    return 1 if bad else 0
 
 
 if __name__ == "__main__":
