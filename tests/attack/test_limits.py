@@ -320,7 +320,7 @@ def test_a_revision_id_may_be_so_long(tried: str) -> None:
     rows = [[1, "d", "1-" + "a" * (amount(REVISION_ID_BYTES_MAX, tried) - 2)]]
     with refused_unless_at(tried, PeerProtocolError):
         (row,) = parse_announced(orjson.dumps(rows))
-        assert not is_tree_name(row.tid), "so long a one is no name of a revision all the same"
+        assert not is_tree_name(row.rev), "so long a one is no name of a revision all the same"
 
 
 @pytest.mark.sec("SEC-25")

@@ -257,9 +257,9 @@ def test_long_properties_of_what_waits_are_not_kept(growth: Any, profile: str) -
 @pytest.mark.sec("SEC-14")
 def test_a_revision_counts_with_all_that_is_kept_of_it() -> None:
     """Guards `held_bytes` in `Arrivals.read`: body, history and vector."""
-    driven, peer = listener(peer_is_settee=True)
+    driven, peer = listener()
     driven.delayed = {asks.SaveRevisions}
-    peer.send("rev", b"{}", id="d", rev="1-aa", sequence="1", vector=LONG, history="1-bb")
+    peer.send("rev", b"{}", id="d", rev="1-aa", sequence="1", history=LONG)
     driven.work()
     assert driven.session.inbound_bytes > len(LONG)
 

@@ -396,9 +396,9 @@ def test_held_answers_in_the_order_asked(store: Store) -> None:
         assert revisions.held(reader, 1, [], None) == []
         found = revisions.held(reader, 1, ["b", "x", "a"], None)
     assert found == [
-        Held("2-bb", True, f"2bb00000000@{RTE}", "", "1-aa", ""),
+        Held("2-bb", True, f"2bb00000000@{RTE}", "", "1-aa", "", 2),
         None,
-        Held("1-aa", False, f"1aa00000000@{RTE}", "", "", ""),
+        Held("1-aa", False, f"1aa00000000@{RTE}", "", "", "", 1),
     ]
     assert isinstance(found[0], Held)
 

@@ -50,16 +50,21 @@ class RevisionIn(NamedTuple):
 
     doc_id: str
     tid: str
-    """Tree name: ``generation-digest``."""
+    """Tree name: ``generation-digest``; empty if the peer told only its vector."""
     history: str
     """Ancestors, newest first, comma-separated, without `tid`; may be empty."""
     deleted: bool
     body: bytes
     """UTF-8 JSON as it is to be stored; ``{}`` for a plain tombstone."""
     vector: str
-    """Version vector in wire form if the peer is a settee peer, else empty (derived from names)."""
+    """Version vector in wire form if the peer speaks of versions, else empty (taken from names)."""
     blobs: tuple[str, ...]
     """Digests that the body names."""
+
+    @property
+    def called(self) -> str:
+        """What to call it in a message."""
+        return self.tid or self.vector
 
 
 class Outcome(enum.IntEnum):
@@ -154,3 +159,5 @@ class Held(NamedTuple):
     """Other names of the current version, comma-separated."""
     history: str
     mark: str
+    seq: int = 0
+    """The document's sequence."""

@@ -276,7 +276,7 @@ class Hooks:
 
     def _remote_document(self, collection: Collection, item: RevisionIn) -> Document:
         flags = HAS_BLOBS if item.blobs else 0
-        return self._document(collection, item.doc_id, item.body, flags, 0, item.tid)
+        return self._document(collection, item.doc_id, item.body, flags, 0, item.called)
 
     def _document(
         self, collection: Collection, doc_id: str, body: bytes, flags: int, seq: int, tid: str
