@@ -43,7 +43,7 @@ from settee.limits import (
     LOGIN_FAILURES_MAX,
     MESSAGES_INCOMPLETE_MAX,
     PROPERTIES_BYTES_MAX,
-    REVISION_ID_BYTES_MAX,
+    REVISION_NAME_BYTES_MAX,
     UNACKED_BYTES_MAX,
     WEBSOCKET_MESSAGE_BYTES_MAX,
     WEBSOCKET_PARTS_MAX,
@@ -316,8 +316,8 @@ def test_a_document_id_may_be_so_long(tried: str) -> None:
 
 @pytest.mark.sec("SEC-18")
 @tries
-def test_a_revision_id_may_be_so_long(tried: str) -> None:
-    rows = [[1, "d", "1-" + "a" * (amount(REVISION_ID_BYTES_MAX, tried) - 2)]]
+def test_a_revision_s_name_may_be_so_long(tried: str) -> None:
+    rows = [[1, "d", "1-" + "a" * (amount(REVISION_NAME_BYTES_MAX, tried) - 2)]]
     with refused_unless_at(tried, PeerProtocolError):
         (row,) = parse_announced(orjson.dumps(rows))
         assert not is_tree_name(row.rev), "so long a one is no name of a revision all the same"
