@@ -72,6 +72,7 @@ KEYS: Final = (
     "deltas",
     "blobs",
     "batch",
+    "tree",
 )
 VALUES: Final = (
     "0",
@@ -88,6 +89,10 @@ VALUES: Final = (
     "cp-_default",
     "rev-trees",
     "a@",
+    "version-vectors",
+    "18ae5d8bc35d0000@AAAAAAAAAAAAAAAAAAAAAQ",
+    "18ae5d8bc35d0000@AAAAAAAAAAAAAAAAAAAAAQ, 17ae5d8bc35d0000@BBBBBBBBBBBBBBBBBBBBBQ",
+    "17ae5d8bc35d0000@BBBBBBBBBBBBBBBBBBBBBQ; 16ae5d8bc35d0000@CCCCCCCCCCCCCCCCCCCCCQ, 1-aa",
 )
 BODIES: Final = (
     b"",
@@ -98,6 +103,8 @@ BODIES: Final = (
     b'[[1,"doc-1","1-aa"],[2,"doc-2","2-bb",0,9]]',
     b'[[],["1-aa"]]',
     b"[0,304,409]",
+    b'[["doc-1","18ae5d8bc35d0000@AAAAAAAAAAAAAAAAAAAAAQ"]]',
+    b'[[1,"doc-1","18ae5d8bc35d0000@AAAAAAAAAAAAAAAAAAAAAQ; 17ae@BBBBBBBBBBBBBBBBBBBBBQ"]]',
     b'{"checkpoint_ids":["cp-_default"],"collections":["_default"]}',
     b'{"checkpoint_ids":["a","b"],"collections":["_default","shop.items"]}',
     b'[{"rev":"1-cc","remote":3},{}]',
@@ -196,8 +203,10 @@ class PassiveDialogue:
     """A hostile active peer: any messages to a passive session."""
 
     def __call__(self, data: bytes) -> None:
-        settee = bool(data[:1] > b"\x80")
-        config = passive(DEFAULT, ITEMS, peer_is_settee=settee, deltas=True)
+        choice = data[0] if data else 0
+        settee = choice >= 0x80
+        level = 4 if choice & 0x40 else 3
+        config = passive(DEFAULT, ITEMS, peer_is_settee=settee, deltas=True, level=level)
         _converse(Driven(config, _storage("p")), data[1:])
 
 
@@ -211,6 +220,7 @@ class ActiveDialogue:
             continuous=bool(choice & 2),
             peer_is_settee=bool(choice & 4),
             deltas=bool(choice & 8),
+            level=4 if choice & 0x40 else 3,
         )
         driven = Driven(config, _storage("a"))
         driven.start()

@@ -249,7 +249,7 @@ def written(said: Said) -> bytes:
 
 def _dialogue(direction: str, beat: bytes) -> Iterator[bytes]:
     for conversation in conversations():
-        for first in (b"\x00", b"\x8f"):
+        for first in (b"\x00", b"\x8f", b"\x4f", b"\xcf"):
             said = [each for each in conversation if each.direction == direction][:14]
             yield first + b"".join(beat + written(each) for each in said if len(each.body) < 2000)
 
