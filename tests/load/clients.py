@@ -78,6 +78,11 @@ class LightPeer:
                 await asyncio.sleep(0.005)
 
     @property
+    def connected(self) -> bool:
+        """Whether it is in touch with the listener."""
+        return self.peer.status.value.activity in (Activity.IDLE, Activity.BUSY)
+
+    @property
     def idle(self) -> bool:
         return self.peer.status.value.activity is Activity.IDLE
 
