@@ -17,7 +17,7 @@ from tests.fuzz.seeds import seeds
 from tests.fuzz.targets import TARGETS
 
 FINDS = Path(__file__).with_name("finds")
-MUTATIONS = {"files": 8, "handlers": 60}
+MUTATIONS = {"files": 5, "handlers": 30, "dialogue_passive": 50, "dialogue_active": 50}
 MUTATIONS_ELSE = 150
 
 
@@ -34,7 +34,7 @@ def certificates_may_be_odd() -> object:
 def test_what_peers_really_said_is_taken(name: str) -> None:
     begin = seeds(name)
     assert begin
-    for data in begin[:: 1 + len(begin) // 100]:
+    for data in begin[:: 1 + len(begin) // 40]:
         TARGETS[name](data)
 
 
