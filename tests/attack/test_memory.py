@@ -6,6 +6,7 @@ storage in memory. Each test names the line that it guards, and fails without it
 
 from __future__ import annotations
 
+import hashlib
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -207,8 +208,11 @@ def test_what_one_read_brings_is_opened_portion_by_portion(monkeypatch: pytest.M
 
     monkeypatch.setattr(Connection, "receive", seen)
     driven, peer = listener()
-    bomb = b'{"a":"' + b"x" * 1_000_000 + b'"}'
-    frames = [peer.frame("rev", bomb, id=f"d{n}", rev="1-aa", sequence=str(n)) for n in range(40)]
+    noise = [hashlib.shake_128(b"%d" % n).hexdigest(1000).encode() for n in range(60)]
+    frames = [
+        peer.frame("rev", b'{"a":"' + body + b'"}', id=f"d{n}", rev="1-aa", sequence=str(n))
+        for n, body in enumerate(noise)
+    ]
     driven.session.receive(frames, driven.now)
     assert len(sizes) > 1
     assert max(sizes) < RECEIVE_PORTION_BYTES + max(map(len, frames))
