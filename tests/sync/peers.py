@@ -74,7 +74,7 @@ class MemoryStorage:
         self.bodies: dict[tuple[int, str, str], bytes] = {}
         self.time_max = 2**62
         self.may_push: Callable[[str], bool] = lambda _: True
-        self.may_pull: Callable[[RevisionIn], bool] = lambda _: True
+        self.may_pull: Callable[[RevisionIn], bool | str] = lambda _: True
         self.fail: Callable[[asks.Effect], SetteeError | None] = lambda _: None
         self._keeps_marks = marks
         self._source = letter * 21 + "A"
@@ -208,7 +208,7 @@ class MemoryStorage:
     def _FilterPush(self, c: int, doc_ids: list[str]) -> list[bool]:
         return [self.may_push(doc_id) for doc_id in doc_ids]
 
-    def _FilterPull(self, c: int, revisions: list[RevisionIn]) -> list[bool]:
+    def _FilterPull(self, c: int, revisions: list[RevisionIn]) -> list[bool | str]:
         return [self.may_pull(item) for item in revisions]
 
     def _PurgeDocuments(self, c: int, doc_ids: list[str]) -> list[bool]:
@@ -252,6 +252,8 @@ class MemoryStorage:
         doc = self.docs[c].get(item.doc_id)
         state = None if doc is None else doc.state
         seq, tid = (0, "") if doc is None else (doc.seq, doc.state.tid)
+        if item.over is not None and item.over != tid:
+            return Applied(Outcome.CHANGED, seq, tid)
         if doc is None and not item.tid:
             item = item._replace(tid=revision.first_name(item.vector))
         history = tuple(item.history.split(",")) if item.history else ()

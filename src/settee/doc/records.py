@@ -60,6 +60,8 @@ class RevisionIn(NamedTuple):
     """Version vector in wire form if the peer speaks of versions, else empty (taken from names)."""
     blobs: tuple[str, ...]
     """Digests that the body names."""
+    over: str | None = None
+    """What was there when it was allowed ("": nothing); over anything else it isn't written."""
 
     @property
     def called(self) -> str:
@@ -78,6 +80,8 @@ class Outcome(enum.IntEnum):
     """The current revision descends from it; nothing written."""
     RESOLVED = 3
     """It was in conflict; the result (mine, theirs or a new one) is the current revision now."""
+    CHANGED = 5
+    """Something else is there than what it was allowed to be written over; nothing written."""
     CONFLICT = 4
     """It is in conflict, and the application is to decide; nothing written."""
     REFUSED = 409

@@ -243,8 +243,12 @@ class _Batch:
         answers: list[Applied] = []
         newest = 0
         for item in revisions:
-            doc_id, tid, history, deleted, body, vector, blobs = item
+            doc_id, tid, history, deleted, body, vector, blobs, over = item
             known = current.get(doc_id)
+            if over is not None and not _is_still(known, over):
+                seq, there = (0, "") if known is None else (known[2], known[4])
+                answers.append(Applied(Outcome.CHANGED, seq, there))
+                continue
             if known is None and not tid:
                 tid = revision.first_name(vector)
             if known is None and not history and tid and acceptable(tid):
@@ -531,6 +535,13 @@ class _Batch:
             writer.write_rows(mark_sql, key, self.marks)
         if self.seq > self.first_seq:
             writer.advance(key, self.seq, self.live_change, self.changed)
+
+
+def _is_still(known: Row | None, tid: str) -> bool:
+    """Tell whether a revision ("": none) is the current one, under whatever name."""
+    if known is None or not tid:
+        return known is None and not tid
+    return bool(known[4] == tid or revision.version_of(known[4]) == revision.version_of(tid))
 
 
 def _newest_time(vector: Vector) -> int:

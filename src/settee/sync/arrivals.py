@@ -225,10 +225,16 @@ class Arrivals:
             partial(self._filter_answered, waiting),
         )
 
-    def _filter_answered(self, waiting: list[Coming], accepted: list[bool]) -> None:
+    def ask_again(self, coming: Coming) -> None:
+        """What a revision was allowed over is not there any more: ask about what is."""
+        self._to_filter.append(coming)
+
+    def _filter_answered(self, waiting: list[Coming], accepted: list[bool | str]) -> None:
         for coming, accept in zip(waiting, accepted, strict=True):
             self._under_way_count -= 1
-            if not accept:
+            if isinstance(accept, str):
+                coming = coming._replace(revision=coming.revision._replace(over=accept))
+            if accept is False:
                 error = SyncError(
                     f"document {coming.revision.doc_id!r} was not taken: the pull filter "
                     "rejected it",

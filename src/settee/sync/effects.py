@@ -136,7 +136,11 @@ class FilterPush(NamedTuple):
 
 
 class FilterPull(NamedTuple):
-    """Ask the application which revisions to take. Answer: list of bool."""
+    """Ask the application which revisions to take.
+
+    Answer: for each, whether it is taken, or the tree name of what it is taken over ("": of
+    nothing); then `RevisionIn.over` holds it to that.
+    """
 
     collection: int
     revisions: list[RevisionIn]

@@ -525,6 +525,9 @@ class Puller:
             ):
                 self._save([coming], ConflictPolicy.RESOLVE)
                 continue
+            if outcome is Outcome.CHANGED:
+                self._arrivals.ask_again(coming)
+                continue
             self._promised.discard(revision.doc_id)
             session.inbound_bytes -= coming.held_bytes
             self._settled(coming.sequence, come_back=outcome is Outcome.AHEAD)

@@ -38,6 +38,7 @@ from settee.doc.version import (
     format_vector,
     join_history,
     parse_vector,
+    parse_version,
     split_history,
 )
 from settee.errors import InvalidDocumentError, PeerProtocolError
@@ -89,20 +90,21 @@ class VectorDialect(Dialect):
         if "@" not in rev:
             return Heard(rev, history.replace(" ", ""), "") if is_tree_name(rev) else None
         try:
-            vector, ancestors = join_history(rev, history)
+            cv = parse_version(rev)
+            if "-" in history:  # No version has one, every tree name has.
+                return _heard_of_upgraded(rev, history)
         except InvalidDocumentError:
             return None
-        assert vector is not None, "a rev with @ is a version"
-        if ancestors:
-            if len(ancestors) > HISTORY_NAMES_RECEIVED_MAX or not all(map(is_tree_name, ancestors)):
-                return None
-            vector = _with_ancestors(vector, ancestors)
-        if self.is_extended and "tree" in properties:
-            tid, _, names = properties["tree"].replace(" ", "").partition(",")
-            if not is_tree_name(tid) or version_of(tid) != vector.cv:
-                return None
-            return Heard(tid, names, format_vector(vector))
-        return Heard("", ",".join(ancestors), format_vector(vector))
+        # The rest of the vector is read, and judged, where it is compared.
+        vector = rev
+        if history:
+            vector = f"{rev}, {history}" if ";" in history else f"{rev}; {history}"
+        if not self.is_extended or "tree" not in properties:
+            return Heard("", "", vector)
+        tid, _, names = properties["tree"].replace(" ", "").partition(",")
+        if not is_tree_name(tid) or version_of(tid) != cv:
+            return None
+        return Heard(tid, names, vector)
 
     def said(
         self,
@@ -138,7 +140,7 @@ class VectorDialect(Dialect):
         """Compare versions; between settee peers the names, which are told, too."""
         if given.tid:
             return tid == given.tid
-        return version_of(tid) == parse_vector(given.vector).cv
+        return version_text_of(tid) == given.vector.partition(";")[0].partition(",")[0]
 
     # --- decisions --------------------------------------------------------------------------------
 
@@ -199,6 +201,15 @@ class VectorDialect(Dialect):
         except InvalidDocumentError:
             return None, None
         return name(1, vector.cv), vector
+
+
+def _heard_of_upgraded(rev: str, history: str) -> Heard | None:
+    """Read a vector with tree names behind it."""
+    vector, ancestors = join_history(rev, history)
+    assert vector is not None, "a rev with @ is a version"
+    if len(ancestors) > HISTORY_NAMES_RECEIVED_MAX or not all(map(is_tree_name, ancestors)):
+        return None
+    return Heard("", ",".join(ancestors), format_vector(_with_ancestors(vector, ancestors)))
 
 
 def _relation(state: State, tid: str, vector: Vector | None) -> Relation:
