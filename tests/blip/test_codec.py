@@ -146,6 +146,7 @@ def deflated(payload: bytes) -> bytes:
     return (deflater.compress(payload) + deflater.flush(zlib.Z_SYNC_FLUSH)).removesuffix(TAIL)
 
 
+@pytest.mark.sec("SEC-13")
 def test_a_frame_may_inflate_to_the_limit_and_not_a_byte_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -411,6 +411,7 @@ def test_whatever_is_sent_arrives_and_is_answered(
         assert list(dict.fromkeys(begun)) == sorted(set(begun))  # Numbers rise, without gaps.
 
 
+@pytest.mark.sec("SEC-16")
 @settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_a_flipped_bit_is_noticed_before_it_has_an_effect(data: st.DataObject) -> None:

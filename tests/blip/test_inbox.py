@@ -149,6 +149,7 @@ def test_rpy_and_err_frames_of_one_answer_break_the_protocol(
     refused(connection, script.frame(1, kinds[1], EMPTY))
 
 
+@pytest.mark.sec("SEC-14")
 @pytest.mark.parametrize("kind", [3, 6, 7])
 def test_unknown_frame_types_are_ignored_and_not_checked(kind: int) -> None:
     script, connection = Script(), Connection()
@@ -220,6 +221,7 @@ def test_so_many_requests_may_wait_for_an_answer_and_not_one_more() -> None:
     refused(connection, script.frame(REQUESTS_UNANSWERED_MAX + 3, MSG, EMPTY))
 
 
+@pytest.mark.sec("SEC-14")
 def test_a_message_that_never_ends_meets_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("settee.blip.message.MESSAGE_BODY_BYTES_MAX", 200_000)
     script, connection = Script(), Connection()
@@ -228,6 +230,7 @@ def test_a_message_that_never_ends_meets_its_limit(monkeypatch: pytest.MonkeyPat
     assert refused(connection, frames[4]).code == 1009
 
 
+@pytest.mark.sec("SEC-14")
 @pytest.mark.parametrize("size", [0, 1, 2])
 def test_endless_tiny_frames_cost_no_more_memory_than_their_bytes(size: int) -> None:
     script, connection = Script(), Connection()
@@ -268,6 +271,7 @@ def test_of_several_acks_due_in_one_call_the_last_goes_out() -> None:
     assert acks(connection) == [(1, ACK_MSG | ACK, 250_000)]
 
 
+@pytest.mark.sec("SEC-15")
 @pytest.mark.parametrize(
     "frame",
     [

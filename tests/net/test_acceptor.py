@@ -307,6 +307,7 @@ def test_a_bug_of_the_decider_is_a_500_without_details() -> None:
 # --- time ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.sec("SEC-01")
 @pytest.mark.parametrize(
     ("tls", "begin"),
     [(False, b""), (False, b"GET / HTTP/1.1\r\n"), (True, b""), (True, b"\x16\x03\x01")],
@@ -402,6 +403,7 @@ def test_who_comes_over_the_limit_is_dropped_unheard_and_places_come_free_again(
     run(play())
 
 
+@pytest.mark.sec("SEC-02")
 def test_over_the_number_of_open_links_the_answer_is_503(run: Run) -> None:
     async def play() -> None:
         async with door(limits=AcceptLimits(connections_max=2)) as listener:
@@ -456,6 +458,7 @@ def test_plain_http_on_the_tls_port_is_told_so(run: Run) -> None:
     run(play())
 
 
+@pytest.mark.sec("SEC-04")
 def test_garbage_on_the_tls_port_ends_at_once(run: Run) -> None:
     async def play() -> None:
         began = asyncio.get_running_loop().time()
@@ -467,6 +470,7 @@ def test_garbage_on_the_tls_port_ends_at_once(run: Run) -> None:
     run(play())
 
 
+@pytest.mark.sec("SEC-09")
 def test_only_the_pinned_client_comes_in_not_one_that_it_signed(run: Run) -> None:
     async def play() -> None:
         boss = issue("boss", ca=True)

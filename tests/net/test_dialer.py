@@ -327,6 +327,7 @@ VERDICTS: list[tuple[str, Issued, Trust, int | None]] = [
 ]
 
 
+@pytest.mark.sec("SEC-28")
 @pytest.mark.parametrize(
     ("name", "shown", "trust", "code"), VERDICTS, ids=[verdict[0] for verdict in VERDICTS]
 )
@@ -516,6 +517,7 @@ def test_cookies_are_asked_for_each_host_and_those_of_every_answer_are_taken(run
     run(play())
 
 
+@pytest.mark.sec("SEC-29")
 def test_a_redirect_never_leaves_tls(run: Run) -> None:
     async def play() -> None:
         async with (
@@ -533,6 +535,7 @@ def test_a_redirect_never_leaves_tls(run: Run) -> None:
     run(play())
 
 
+@pytest.mark.sec("SEC-29")
 def test_redirects_without_end_end(run: Run) -> None:
     async def play() -> None:
         async with odd_server(to("/again")) as server:

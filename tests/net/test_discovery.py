@@ -543,6 +543,7 @@ def test_what_cannot_be_dialled_is_no_peer(addresses: list[str], port: int) -> N
     assert peer_from(info(addresses, port=port), "x", loopback=False) is None
 
 
+@pytest.mark.sec("SEC-30")
 @pytest.mark.parametrize(
     ("properties", "path", "tls", "identity"),
     [
@@ -570,6 +571,7 @@ def test_what_has_not_its_form_counts_as_not_told(
     assert (found.path, found.tls, found.id) == (path, tls, identity)
 
 
+@pytest.mark.sec("SEC-38")
 def test_names_are_made_safe_to_show() -> None:
     found = peer_from(info(["10.0.0.1"], server="\x1b[2J.local."), "a\nb\x1b[31m", loopback=False)
     assert found is not None

@@ -163,6 +163,7 @@ def test_takes_as_many_parts_as_the_limit_says() -> None:
     assert caught.value.code == 1009
 
 
+@pytest.mark.sec("SEC-12")
 def test_a_promised_length_takes_no_memory() -> None:
     parser = Parser(True)
     assert parser.feed(frame(0x82, b"tiny", length=WEBSOCKET_MESSAGE_BYTES_MAX)) == []
@@ -244,6 +245,7 @@ FIRST = st.one_of(
 PIECE = st.tuples(FIRST, st.binary(max_size=140), st.integers(0, 9))
 
 
+@pytest.mark.sec("SEC-12")
 @given(st.lists(PIECE, max_size=8), st.booleans(), st.integers(0, 2**32))
 @settings(max_examples=150, deadline=None)
 def test_gives_the_same_verdict_as_another_parser(

@@ -112,6 +112,7 @@ def test_refuses(name: str, wire: bytes, status: int) -> None:
     assert time.process_time() - began < 0.05
 
 
+@pytest.mark.sec("SEC-05")
 @pytest.mark.parametrize("name", ["NUL inside a value", "two Host headers", "TLS", "SSH", "zeros"])
 def test_refuses_in_single_bytes_too(name: str) -> None:
     wire, status = next((wire, status) for what, wire, status in ATTACKS if what == name)
@@ -501,6 +502,7 @@ def test_does_not_follow_out_of_tls_nor_into_nonsense(location: str) -> None:
 # --- whatever comes ------------------------------------------------------------------------------
 
 
+@pytest.mark.sec("SEC-05")
 @given(st.binary(max_size=200))
 @settings(max_examples=100)
 def test_junk_is_a_request_or_refused(junk: bytes) -> None:

@@ -312,6 +312,7 @@ async def test_a_broken_frame_closes_with_its_code_after_the_good_ones() -> None
     assert now() - began <= LINGER_S + 0.01
 
 
+@pytest.mark.sec("SEC-12")
 @virtually
 async def test_a_flood_of_pings_ends_the_link_at_the_limit() -> None:
     stage = Stage()

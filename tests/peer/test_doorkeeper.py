@@ -186,6 +186,7 @@ def test_guessing_is_slowed_down_by_the_clock_and_the_right_password_waits_too(
     assert refusal.status in (401, 429)
 
 
+@pytest.mark.sec("SEC-07")
 def test_no_more_than_two_passwords_are_checked_at_once() -> None:
     import threading
 

@@ -66,6 +66,7 @@ def test_a_delta_is_applied_to_the_revision_that_it_names() -> None:
     assert driven.session.inbound_bytes == 0
 
 
+@pytest.mark.sec("SEC-21")
 @pytest.mark.parametrize(
     "body",
     [

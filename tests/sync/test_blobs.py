@@ -153,6 +153,7 @@ def test_what_compresses_is_asked_for_compressed() -> None:
 # --- fetching what is not as it should be --------------------------------------------------------
 
 
+@pytest.mark.sec("SEC-23")
 @pytest.mark.parametrize(
     ("claimed", "sent"),
     [
@@ -370,6 +371,7 @@ def test_a_blob_of_no_revision_under_way_is_refused_whether_it_is_there_or_not()
     assert error_of(peer.ask("getAttachment", digest=digest_of(b"mine"))) == ("HTTP", 404)
 
 
+@pytest.mark.sec("SEC-23")
 @pytest.mark.parametrize("digest", ["", "x", "sha1-../../etc/passwd", "sha1-" + "A" * 28])
 @pytest.mark.parametrize("profile", ["getAttachment", "proveAttachment"])
 def test_a_malformed_digest_is_refused(profile: str, digest: str) -> None:
@@ -378,6 +380,7 @@ def test_a_malformed_digest_is_refused(profile: str, digest: str) -> None:
     assert driven.finished is None
 
 
+@pytest.mark.sec("SEC-22")
 def test_a_blob_named_by_two_revisions_is_allowed_until_both_are_answered() -> None:
     storage = MemoryStorage("a")
     image = storage.attach(b"shared")

@@ -137,6 +137,7 @@ def test_a_checkpoint_is_kept_byte_for_byte_and_has_a_revision() -> None:
     assert error_of(peer.ask("getCheckpoint", client="cp-y")) == ("HTTP", 404)
 
 
+@pytest.mark.sec("SEC-25")
 @pytest.mark.parametrize("rev", ["", "2-cc", "x"])
 def test_a_checkpoint_with_another_revision_is_refused_and_nothing_stored(rev: str) -> None:
     peer = serving()
@@ -171,6 +172,7 @@ def test_a_checkpoint_that_is_no_small_object_is_refused(body: bytes) -> None:
     assert peer.driven.session.inbound_bytes == 0
 
 
+@pytest.mark.sec("SEC-25")
 @pytest.mark.parametrize("profile", ["getCheckpoint", "setCheckpoint"])
 def test_the_id_of_a_checkpoint_is_bounded(profile: str) -> None:
     peer = serving()
