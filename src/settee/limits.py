@@ -88,7 +88,7 @@ REPLIES_WAITING_BYTES_MAX: Final = 16 * 2**20
 """Answers of ours that wait for the link, or for ACKs, per connection. A peer that asks and does
 not read what it is told is broken: those that read leave no more than a few hundred KiB."""
 
-REPLIES_WAITING_READING_BYTES_MAX: Final = 2**20
+REPLIES_WAITING_READING_BYTES_MAX: Final = 256 * 1024
 """With more than this waiting for a link that takes nothing, the link is not read either: whoever
 does not hear the answers can't ask on."""
 
