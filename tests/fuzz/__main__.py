@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import importlib.util
 import re
 import subprocess
 import sys
@@ -70,7 +71,7 @@ def fuzz(target: str, seconds: float) -> Outcome:
         int(counts[-1]) if counts else 0,
         time.monotonic() - began,
         problem,
-        "number_of_executed_units" in done.stdout or "libFuzzer" in done.stdout,
+        importlib.util.find_spec("atheris") is not None,
     )
 
 
