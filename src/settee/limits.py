@@ -340,6 +340,9 @@ PAGE_ROWS: Final = 500
 CHECK_PROBLEMS_MAX: Final = 1000
 """Problems that one check of a database lists: with more it needs a copy, not a longer list."""
 
+LOGGED_PER_SESSION_MAX: Final = 100
+"""Lines about what was wrong in one peer's messages; the rest is counted, and told at the end."""
+
 LOG_FILE_BYTES: Final = 2**20
 LOG_FILES_KEPT_MAX: Final = 3
 """A log file of a MiB, and three older ones: days of an idle peer, and room on any disk."""

@@ -7,6 +7,7 @@ storage in memory. Each test names the line that it guards, and fails without it
 from __future__ import annotations
 
 import hashlib
+import logging
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from settee.errors import PeerProtocolError
 from settee.limits import (
     ACKS_IDLE_MAX,
     CHECKPOINTS_PER_PEER_MAX,
+    LOGGED_PER_SESSION_MAX,
     RECEIVE_PORTION_BYTES,
     SEQUENCE_BYTES_MAX,
 )
@@ -31,6 +33,7 @@ from settee.peer.crowd import Crowd
 from settee.sync import effects as asks
 from settee.sync import session as session_module
 from tests.blip.peers import Script
+from tests.simulation.links import link_pair
 from tests.simulation.world import World, world
 from tests.sync.peers import (
     Driven,
@@ -358,6 +361,43 @@ def test_large_bodies_to_apply_deltas_to_are_read_a_few_at_a_time() -> None:
     assert driven.count(asks.ReadBases) == 14
 
 
+# --- in the log -----------------------------------------------------------------------------------
+
+
+@pytest.mark.sec("SEC-38")
+@pytest.mark.parametrize("sent", [LOGGED_PER_SESSION_MAX, LOGGED_PER_SESSION_MAX + 1, 1000])
+def test_bad_messages_without_end_fill_no_log(sent: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Guards the count in `Session._requested`."""
+    driven, peer = listener()
+    with caplog.at_level(logging.WARNING, logger="settee.sync"):
+        for _ in range(sent):
+            peer.send("changes\n", b"{", flags=NO_REPLY)
+    assert len(caplog.records) == LOGGED_PER_SESSION_MAX
+    assert all("\n" not in record.getMessage() for record in caplog.records)
+    assert driven.session.ignored_count == sent
+
+
+@pytest.mark.sec("SEC-38")
+def test_refused_documents_without_end_fill_no_log_and_are_told_at_the_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Guards the count in `PassivePeer._happened`."""
+    with world(tmp_path, 1) as w:
+        b = w.peer("b")
+        mine, theirs = link_pair(w.loop, "x", user_agent="x", server="y")
+        mine.attach(_Raw())
+        theirs.attach(b.passive.accept(theirs))
+        peer = Hostile(None)  # type: ignore[arg-type]
+        with caplog.at_level(logging.WARNING, logger="settee.peer"):
+            mine.send([peer.frame("rev", b"[", id=f"d{n}", rev="1-aa") for n in range(300)])
+            w.elapse(1)
+            mine.cut()
+            w.elapse(1)
+        told = [record.getMessage() for record in caplog.records]
+        assert sum("was refused" in line for line in told) == LOGGED_PER_SESSION_MAX
+        assert [line for line in told if line.startswith("300 documents of a peer were refused")]
+
+
 # --- all together ---------------------------------------------------------------------------------
 
 
@@ -384,8 +424,6 @@ class _Raw:
 
 def _holding(w: World, peer: Any, name: str, bytes_: int) -> _Raw:
     """Connect, and leave a message of so many bytes unfinished."""
-    from tests.simulation.links import link_pair
-
     mine, theirs = link_pair(w.loop, name, user_agent="x", server="y")
     raw = _Raw()
     mine.attach(raw)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from settee.errors import ConnectionFailedError, SetteeError, SyncError
-from settee.limits import WRITE_BYTES_MAX
+from settee.limits import LOGGED_PER_SESSION_MAX, WRITE_BYTES_MAX
 from settee.logs import peer_log
 from settee.net.link import CloseInfo, Link
 from settee.peer.effects import EffectRunner
@@ -199,6 +199,9 @@ class SessionDriver:
         for event in self.session.events():
             if not isinstance(event, Finished):
                 self._on_event(event)
+        ignored = self.session.ignored_count
+        if ignored > LOGGED_PER_SESSION_MAX:
+            self._log.warning("%d bad messages were ignored, most of them unlogged", ignored)
         self._log.info("session ended: %s", self.error or "done")
         self.done.set()
 

@@ -24,12 +24,13 @@ from settee.errors import PeerProtocolError, SetteeError, SyncError
 from settee.ids import CollectionName
 from settee.limits import (
     INBOUND_BYTES_MAX,
+    LOGGED_PER_SESSION_MAX,
     RECEIVE_PORTION_BYTES,
     REPLIES_WAITING_BYTES_MAX,
     REPLIES_WAITING_READING_BYTES_MAX,
     REQUESTS_UNANSWERED_READING_MAX,
 )
-from settee.logs import room_log
+from settee.logs import printable, room_log
 from settee.sync.blobs import BlobExchange, BlobFetch
 from settee.sync.checkpoint import Checkpointer
 from settee.sync.dialect import TREES, VECTORS, Dialect
@@ -147,6 +148,8 @@ class Session:
         self.rev_bytes_out = 0
         self.inbound_bytes: int = 0
         """Bytes received and not yet stored."""
+        self.ignored_count: int = 0
+        """Bad messages that wanted no answer."""
         self.checkpointers: dict[int, Checkpointer] = {}
         self.pushers: dict[int, Pusher] = {}
         self.pullers: dict[int, Puller] = {}
@@ -540,7 +543,10 @@ class Session:
         except SetteeError as error:
             # One bad message is its sender's loss; the session goes on.
             if request.no_reply:
-                _log.warning("ignored a bad %s: %s", request.properties.get("Profile"), error)
+                self.ignored_count += 1
+                if self.ignored_count <= LOGGED_PER_SESSION_MAX:
+                    profile = printable(request.properties.get("Profile", ""), 40)
+                    _log.warning("ignored a bad %s: %s", profile, error)
             else:
                 self.refuse_request(request.number, error)
 
