@@ -23,6 +23,7 @@ from settee.errors import PeerProtocolError
 from settee.limits import (
     ACKS_IDLE_MAX,
     CHECKPOINTS_PER_PEER_MAX,
+    DOCUMENT_ID_BYTES_MAX,
     LOGGED_PER_SESSION_MAX,
     RECEIVE_PORTION_BYTES,
     SEQUENCE_BYTES_MAX,
@@ -271,6 +272,16 @@ def test_a_revision_counts_with_all_that_is_kept_of_it() -> None:
     peer.send("rev", b"{}", id="d", rev="1-aa", sequence="1", history=LONG)
     driven.work()
     assert driven.session.inbound_bytes > len(LONG)
+
+
+@pytest.mark.sec("SEC-19")
+def test_an_id_that_is_none_is_cut_where_it_is_reported() -> None:
+    """Guards the cut in `Puller.rev`: reports are kept, logged, and given to the application."""
+    driven, peer = listener()
+    peer.send("rev", b"{}", id=LONG, rev="1-aa", sequence="1")
+    driven._look()
+    ((doc_id, _),) = driven.failures
+    assert doc_id == LONG[:DOCUMENT_ID_BYTES_MAX]
 
 
 @pytest.mark.sec("SEC-14")

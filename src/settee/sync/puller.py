@@ -22,6 +22,7 @@ from settee.doc.revision import is_derived
 from settee.errors import InvalidDocumentError, PeerProtocolError, SetteeError
 from settee.limits import (
     CHANGES_ROWS_MAX,
+    DOCUMENT_ID_BYTES_MAX,
     REVS_WANTED_MAX,
     SAVE_BATCH_BYTES_MAX,
     SAVE_BATCH_REVISIONS_MAX,
@@ -340,7 +341,7 @@ class Puller:
         except (PeerProtocolError, InvalidDocumentError) as error:
             if isinstance(error, PeerProtocolError) and error.code == 422:
                 raise  # The whole body follows, with the same sequence.
-            doc_id = properties.get("id", "")
+            doc_id = properties.get("id", "")[:DOCUMENT_ID_BYTES_MAX]  # It may be no ID at all.
             self._promised.discard(doc_id)
             self._session.report(self._collection, False, doc_id, False, error)
             later = isinstance(error, PeerProtocolError) and error.transient
