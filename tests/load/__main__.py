@@ -324,7 +324,8 @@ ROWS: Final[dict[str, Callable[[Scene], Awaitable[list[Figure]]]]] = {
 def run(name: str, share: bool) -> bool:
     """Run one row; tell whether all is as it has to be."""
     row = ROWS[name]
-    print(f"{name}: {(row.__doc__ or '').splitlines()[0]}", flush=True)
+    part = " (a small part)" if share else ""
+    print(f"{name}{part}: {(row.__doc__ or '').splitlines()[0]}", flush=True)
 
     async def play(directory: Path) -> list[Figure]:
         scene = Scene(directory, share)
