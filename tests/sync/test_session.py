@@ -483,6 +483,7 @@ def play(driven: Driven, peer: ScriptedPeer, act: tuple[Any, ...]) -> None:
         driven.elapse(act[1])
 
 
+@pytest.mark.sec("SEC-14")
 @settings(max_examples=80, deadline=None)
 @given(
     st.sampled_from([active(continuous=True), active(), passive(), passive(peer_is_settee=True)]),
