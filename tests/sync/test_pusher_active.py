@@ -330,6 +330,25 @@ def test_a_refused_revision_fails_for_good(code: int) -> None:
     assert saved_checkpoint(peer) == {"time": 0, "local": 2}
 
 
+def test_a_revision_born_as_a_tree_name_goes_by_it_where_its_version_fails() -> None:
+    storage = MemoryStorage("a", marks=False)
+    native = "2-4da0f36081519bf4f5385d94d56382280a839854"
+    came = RevisionIn("doc", native, "1-aaaa", False, b"{}", "", ())
+    storage.run(asks.SaveRevisions(0, [came], ConflictPolicy.REFUSE))
+    driven, peer = pushing(storage, level=4, names_collections=False)
+    rows_of(peer)
+    rev = peer.take("rev")
+    assert rev.properties["rev"] == "24da0f36081@Revision+Tree+Encoding"
+    peer.refuse(rev, 500)
+    peer.run()
+    again = peer.take("rev")
+    assert (again.properties["rev"], again.properties["history"]) == (native, "1-aaaa")
+    peer.refuse(again, 500)  # Not for ever.
+    peer.run()
+    assert [doc_id for doc_id, _ in driven.failures] == ["doc"]
+    assert saved_checkpoint(peer)["local"] == 1
+
+
 def test_a_revision_refused_for_now_is_offered_again_next_time() -> None:
     storage = MemoryStorage("a")
     storage.fill(3)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from settee.doc.conflict import Relation, known
 from settee.doc.records import DELETED, ChangeRow, Held, RevisionOut
-from settee.doc.revision import is_native
+from settee.doc.revision import is_native, version_of
+from settee.doc.version import RTE
 from settee.errors import PeerProtocolError, SyncError
 from settee.sync.checkpoint import Checkpointer
 from settee.sync.effects import ReadHeld, RecordMarks, Renew
@@ -220,6 +221,8 @@ class ActivePusher(Pusher):
         conflict = error.code == 409 or (error.domain, error.code) == ("LiteCore", 8)
         if conflict and self._is_tried_otherwise(sent.wanted):
             return True
+        if (error.domain, error.code) == ("HTTP", 500) and self._goes_as_born(sent.wanted):
+            return True
         if conflict and (self._pulls or self._session.config.peer_is_settee):
             self._settled(sent.row)  # As for a contested proposal: the pull brings theirs.
             return True
@@ -247,6 +250,19 @@ class ActivePusher(Pusher):
         self._contesting += 1
         self._session.ask(Renew(self.collection, row.doc_id, row.tid), self._was_renewed)
         self._settled(row)
+        return True
+
+    def _goes_as_born(self, wanted: Wanted) -> bool:
+        """Whether a version that was born as a tree name goes again, under that name.
+
+        Sync Gateway 4 fails at such a version (500) unless it holds the document already.
+        """
+        row, dialect = wanted.row, self._session.dialect
+        trees = dialect.versioning == TreeDialect.versioning
+        if trees or wanted.retold or row.mark or version_of(row.tid).source != RTE:
+            return False
+        self._out[row.doc_id] = row
+        self._wanted.appendleft(wanted._replace(retold=True))
         return True
 
     def _was_renewed(self, _: object) -> None:
