@@ -33,7 +33,7 @@ from tests.interop.content import (
     read_json,
 )
 
-__all__ = ["PROGRAM", "SyncGateway"]
+__all__ = ["PROGRAM", "GatewayRefusedError", "SyncGateway"]
 
 PROGRAM: Final = os.environ.get("SETTEE_SYNC_GATEWAY", "")
 START_TIMEOUT_S: Final = 30
@@ -47,6 +47,10 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+class GatewayRefusedError(Exception):
+    """Sync Gateway does not do what its REST API was asked for."""
 
 
 class SyncGateway:
@@ -130,7 +134,7 @@ class SyncGateway:
     # --- REST -------------------------------------------------------------------------------------
 
     def request(self, method: str, path: str, body: object = None) -> Any:
-        """Ask the admin side; return the JSON answered. Raises AssertionError for a refusal."""
+        """Ask the admin side; return the JSON answered. Raises GatewayRefusedError."""
         return read_json(self.fetch(method, path, body) or b"null")
 
     def fetch(self, method: str, path: str, body: object = None) -> bytes:
@@ -143,7 +147,8 @@ class SyncGateway:
             connection.request(method, path, text, {"Content-Type": "application/json"})
             response = connection.getresponse()
             answer = response.read()
-            assert response.status < 300, f"{method} {path}: {response.status} {answer[:500]!r}"
+            if response.status >= 300:
+                raise GatewayRefusedError(f"{method} {path}: {response.status} {answer[:500]!r}")
             return answer
         finally:
             connection.close()
