@@ -194,6 +194,9 @@ def test_the_night_looks_further(
     monkeypatch.setenv("PART", "soak")
     run.main(["night", "--minutes", "2"])
     assert commands.handed_over[-1][1:] == ["-m", "tests.interop.soak", "--minutes", "2"]
+    monkeypatch.setenv("PART", "bridge")
+    run.main(["night", "--seed", "7"])
+    assert commands.handed_over[-1][1:] == ["-m", "tests.interop.bridge", "--seed", "7"]
 
 
 def test_a_part_of_the_night_that_there_is_not_is_told(
@@ -205,4 +208,4 @@ def test_a_part_of_the_night_that_there_is_not_is_told(
     monkeypatch.setenv("PART", "noon")
     assert run.main(["night"]) == 2
     assert commands.handed_over == []
-    assert "PART is one of tests, simulation, soak" in capsys.readouterr().err
+    assert "PART is one of tests, simulation, soak, bridge" in capsys.readouterr().err

@@ -6,7 +6,8 @@
     interop   the tests against real Couchbase Lite peers, fetched and built the first time
     night     the long runs, one a time, named by PART: "tests" (the default) is every test but
               interop, with fresh random seeds for the property tests; "simulation" 5,000 seeds of
-              each topology; "soak" 20 minutes with Couchbase Lite (make night PART=soak)
+              each topology; "soak" 20 minutes with Couchbase Lite; "bridge" 500 edits between
+              peers of both families, twice (make night PART=soak)
 
 What follows the word is handed on, such as ``test tests/doc -k blob``. Needs Python 3.11 or newer
 with venv and, the first time, a package index; nothing else. A `.venv` that fits is used as it is:
@@ -109,6 +110,7 @@ def night(module: list[str], rest: list[str]) -> int:
         "tests": ["pytest", "-q", "-m", "not interop"],
         "simulation": ["tests.simulation", "--seeds", "5000"],
         "soak": ["tests.interop.soak"],
+        "bridge": ["tests.interop.bridge"],
     }
     part = os.environ.get("PART") or "tests"
     if part not in parts:

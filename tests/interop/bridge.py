@@ -53,7 +53,6 @@ __all__ = ["SHAPES", "BridgeError", "Fleet", "run"]
 SHAPES: Final = {"line": 1, "ring": 2}
 """How many settee peers are between the families."""
 IDS: Final = 40
-PHONE: Final = "phone"
 PLAIN: Final = "PlainVectors/1"
 AGREE_TIMEOUT_S: Final = 120
 QUIET_S: Final = 5
@@ -85,29 +84,30 @@ class End(Protocol):
 class JavaEnd:
     """Couchbase Lite for Java."""
 
-    def __init__(self, process: CouchbaseLite) -> None:
+    def __init__(self, process: CouchbaseLite, db: str) -> None:
         self._process: Final = process
+        self._db: Final = db
         self._dialled: Final[list[str]] = []
-        process.open(PHONE)
+        process.open(db)
 
     def dial(self, port: int, pin: bytes) -> None:
         """Sync with a settee peer from now on."""
-        name = f"to {port}"
+        name = f"{self._db} to {port}"
         url = f"wss://127.0.0.1:{port}/ours"
         options: dict[str, Any] = {"continuous": True, "attempts": 0, "credentials": USER}
-        self._process.start(PHONE, url, pin=pin, name=name, **options)
+        self._process.start(self._db, url, pin=pin, name=name, **options)
         self._dialled.append(name)
 
     def save(self, documents: Mapping[str, Body]) -> None:
-        self._process.save(PHONE, documents)
+        self._process.save(self._db, documents)
 
     def delete(self, id: str) -> None:
-        self._process.delete(PHONE, [id], if_there=True)
+        self._process.delete(self._db, [id], if_there=True)
 
     def dump(self) -> dict[str, Seen]:
         return {
             id: seen._replace(revision=version_text_of(seen.revision))
-            for id, seen in self._process.dump(PHONE).items()
+            for id, seen in self._process.dump(self._db).items()
         }
 
     def errors(self) -> list[str]:
@@ -121,7 +121,7 @@ class JavaEnd:
             self._process.ask(
                 "wait", replicator=name, activity="STOPPED", timeout=30, timeout_s=40
             )
-        self._process.ask("close", db=PHONE)
+        self._process.ask("close", db=self._db)
 
 
 class GatewayEnd:
@@ -233,7 +233,7 @@ class Fleet:
         plain = SetteeEnd(directory / "plain", identity, listens=False)
         self._closing.callback(plain.ours.db.close)
         self._closing.enter_context(plain_peer(first.port))
-        self._java: Final = JavaEnd(java)
+        self._java: Final = JavaEnd(java, directory.name.replace("_", "-"))
         self._closing.callback(self._java.close)
         server = GatewayEnd(gateway)
         for each in bridges:

@@ -53,6 +53,7 @@ ROWS: Final = (
     "deltas",
     "default collection of 3.4 and 4.x",
     "client certificates",
+    "bridge between levels 3 and 4",
 )
 """The scenarios, each marked on its tests by `@pytest.mark.scenario(...)`, or else in NEVER."""
 
@@ -66,6 +67,8 @@ NEVER: Final = {
     ("client certificates", COUCHBASE_LITE): "not in the community edition",
     ("client certificates", SYNC_GATEWAY): "it asks for none",
     ("protocol level 2", SYNC_GATEWAY): "see level 3",
+    ("bridge between levels 3 and 4", COUCHBASE_LITE): "both peers: see level 4",
+    ("bridge between levels 3 and 4", SYNC_GATEWAY_TREES): "both peers: see level 4",
     **dict.fromkeys(
         (
             (row, SYNC_GATEWAY_TREES)

@@ -445,6 +445,7 @@ def test_a_peer_of_trees_is_told_steps_where_an_ancestor_may_lie_on_a_dead_branc
     assert rev.properties["history"] == f"{second},{first}"
     peer.refuse(rev, 409)
     peer.run()
+    rows_of(peer)
     again = peer.take("rev").properties["history"].split(",")
     assert again[-1] == first
     assert version_of(again[0]) == version_of(second)
@@ -477,7 +478,27 @@ def level_4_refused(mark: str) -> tuple[Driven, ScriptedPeer]:
     rows_of(peer)
     peer.refuse(peer.take("rev"), 409)
     peer.run()
+    rows_of(peer)
     return driven, peer
+
+
+def test_a_refused_revision_is_told_otherwise_only_if_its_parent_is_still_current() -> None:
+    """Something else may have become current since: that is a conflict, whatever we say of ours."""
+    storage = MemoryStorage("a")
+    first = storage.save("doc", {"n": 1})
+    storage.save("doc", {"n": 2})
+    storage.save("doc", {"n": 3})
+    storage.marks[0, "doc"] = first
+    driven, peer = pushing(storage)
+    rows_of(peer)
+    peer.refuse(peer.take("rev"), 409)
+    peer.run()
+    again = peer.take("proposeChanges")
+    assert orjson.loads(again.body)[0][2] == first
+    peer.reply(again, [{"status": 409, "rev": name(2, STRANGER)}])
+    peer.run()
+    assert peer.take_all("rev") == []
+    assert [doc_id for doc_id, _ in driven.failures] == ["doc"]
 
 
 def test_a_peer_upgraded_from_trees_is_told_the_tree_names_behind_the_vector() -> None:
@@ -497,6 +518,7 @@ def test_a_peer_upgraded_from_trees_is_told_the_tree_names_behind_the_vector() -
     assert native not in rev.properties["history"]
     peer.refuse(rev, 409)
     peer.run()
+    rows_of(peer)
     assert peer.take("rev").properties["history"].endswith(f", {native}")
     assert driven.count(asks.Renew) == 0
 
