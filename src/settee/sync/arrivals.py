@@ -60,6 +60,8 @@ class Coming(NamedTuple):
     references: Sequence[BlobReference]
     held_bytes: int
     """In memory: what came may have been deflated to next to nothing."""
+    offered_to: int
+    """How far the peer was past being offered this document when it made up its mind."""
 
 
 class _Patch(NamedTuple):
@@ -106,7 +108,7 @@ class Arrivals:
 
     # --- the message ------------------------------------------------------------------------------
 
-    def read(self, request: Request, *, takes_deltas: bool) -> Coming | None:
+    def read(self, request: Request, *, takes_deltas: bool, offered_to: int) -> Coming | None:
         """Read a `rev` and take it in; None if it says that there is nothing to store.
 
         Raises PeerProtocolError or InvalidDocumentError if it can't be taken.
@@ -138,7 +140,7 @@ class Arrivals:
         revision = RevisionIn(doc_id, tid, history, deleted, body, vector, ())
         number = 0 if request.no_reply else request.number
         held_bytes = len(body) + len(history) + len(vector) + _UPKEEP_BYTES
-        coming = Coming(number, sequence, revision, (), held_bytes)
+        coming = Coming(number, sequence, revision, (), held_bytes, offered_to)
         if base:
             self._session.take_in(held_bytes)
             self._patches.append(_Patch(coming, base))

@@ -127,6 +127,7 @@ class Puller:
         self._names: list[tuple[str, str]] = []  # By which the peer calls what is here.
         self._learning = 0
         self._promised: set[str] = set()  # Documents whose revisions are to come: passive only.
+        self._proposed: dict[str, int] = {}  # The same; how far it was past ours by then.
         self._pushed_all = False  # The peer's last proposals were not a full message.
         options = session.config.options_of(collection)
         self._resolved_by_application = session.config.active and options.resolver
@@ -260,10 +261,14 @@ class Puller:
         self._session.take_in(held_bytes)
         self._deciding += 1
         with_rev = request.properties.get("conflictIncludesRev") is not None
+        offered = [self._offered_to(row.doc_id) for row in rows]  # As the peer knew it.
         self._session.ask(
             ReadHeld(self._collection, [row.doc_id for row in rows]),
-            partial(self._proposed_held, request.number, rows, with_rev, held_bytes),
+            partial(self._proposed_held, request.number, rows, with_rev, held_bytes, offered),
         )
+
+    def _offered_to(self, doc_id: str) -> int:
+        return -1 if self._pusher is None else self._pusher.offered_to(doc_id)
 
     def _proposed_held(
         self,
@@ -271,6 +276,7 @@ class Puller:
         rows: list[ProposedRow],
         with_rev: bool,
         held_bytes: int,
+        offered: list[int],
         held: list[Held | None],
     ) -> None:
         self._deciding -= 1
@@ -279,13 +285,13 @@ class Puller:
         answers: list[object] = []
         names: list[tuple[str, str]] = []
         behind: list[str] = []
-        for row, mine in zip(rows, held, strict=True):
+        for row, past, mine in zip(rows, offered, held, strict=True):
             seq = 0 if mine is None else mine.seq
             tid = dialect.tid_of(row.rev) or ""
-            refuses = session_refuses and not self._is_ours_to_resolve(row.doc_id, tid, seq)
+            refuses = session_refuses and not self._is_ours_to_resolve(tid, past, seq)
             status, theirs = dialect.status(row, mine, refuses=refuses)
             if status == 0:
-                self._promise(row.doc_id)
+                self._promise(row.doc_id, past)
             elif mine is not None and status in (304, 409):
                 if dialect.learns and tid and tid != mine.tid:
                     names.append((row.doc_id, tid))
@@ -313,8 +319,11 @@ class Puller:
         self._learning += 1
         self._session.ask(LearnNames(self._collection, names), partial(self._learnt, behind))
 
-    def _promise(self, doc_id: str) -> None:
+    def _promise(self, doc_id: str, offered_to: int) -> None:
         pusher = self._pusher
+        self._proposed[doc_id] = offered_to
+        if len(self._proposed) > _PROMISED_MAX:
+            self._proposed.clear()
         if pusher is None or not pusher.is_listening:
             return
         self._promised.add(doc_id)
@@ -340,12 +349,16 @@ class Puller:
         sequence = properties.get("sequence", "")
         if self._pusher is not None:
             self._pusher.heard(all_of_it=False)
+        doc_id = properties.get("id", "")[:DOCUMENT_ID_BYTES_MAX]  # It may be no ID at all.
+        offered_to = self._offered_to(doc_id)
+        offered_to = min(offered_to, self._proposed.pop(doc_id, offered_to))
         try:
-            coming = self._arrivals.read(request, takes_deltas=self._deltas_announced)
+            coming = self._arrivals.read(
+                request, takes_deltas=self._deltas_announced, offered_to=offered_to
+            )
         except (PeerProtocolError, InvalidDocumentError) as error:
             if isinstance(error, PeerProtocolError) and error.code == 422:
                 raise  # The whole body follows, with the same sequence.
-            doc_id = properties.get("id", "")[:DOCUMENT_ID_BYTES_MAX]  # It may be no ID at all.
             self._promised.discard(doc_id)
             self._session.report(self._collection, False, doc_id, False, error)
             later = isinstance(error, PeerProtocolError) and error.transient
@@ -354,7 +367,7 @@ class Puller:
         if coming is None:
             if not request.no_reply:
                 self._session.connection.reply_empty([request.number])
-            self._access_lost(properties.get("id", ""), sequence)
+            self._access_lost(doc_id, sequence)
 
     def ready(self, coming: Coming) -> None:
         """A revision is ready to be saved."""
@@ -526,7 +539,7 @@ class Puller:
             if outcome is Outcome.CONFLICT:
                 continue  # It is being decided.
             if outcome is Outcome.REFUSED and self._is_ours_to_resolve(
-                revision.doc_id, revision.tid, applied.seq
+                revision.tid, coming.offered_to, applied.seq
             ):
                 self._save([coming], ConflictPolicy.RESOLVE)
                 continue
@@ -557,18 +570,20 @@ class Puller:
         session.connection.reply_empty(numbers)
         session.counted_pull(stored, stored_bytes)
 
-    def _is_ours_to_resolve(self, doc_id: str, tid: str, seq: int) -> bool:
+    def _is_ours_to_resolve(self, tid: str, offered_to: int, seq: int) -> bool:
         """Whether a conflict would stay if it were refused, though that is the rule here.
 
-        The peer's own resolver decides about its own edit if it is still going to see our revision.
-        A peer of trees that has seen it, and went on with another branch, would only be refused for
-        ever; and of what it brings from a settee peer it is no more than the courier.
+        The peer's own resolver decides about its own edit if it is still going to see our revision,
+        or saw it only after it had proposed its edit: told that this was taken, it would keep what
+        its resolver makes of the two. A peer of trees that has seen ours (of sequence `seq`), and
+        went on with another branch, would only be refused for ever; and of what it brings from a
+        settee peer it is no more than the courier.
         """
         if self._session.config.level == VECTORS or self._pusher is None:
             return False
         if self._resolved_by_peer:
             return False  # It said so itself, and is a settee peer, which always pulls ours.
-        return (tid != "" and is_derived(tid)) or self._pusher.has_offered(doc_id, seq)
+        return (tid != "" and is_derived(tid)) or seq <= offered_to
 
     def _refused(self, coming: Coming, outcome: Outcome) -> None:
         status, why = _REFUSALS[outcome]
