@@ -1,0 +1,51 @@
+"""The inventory of one user: what the pages show and do, over a settee database.
+
+``Inventory`` keeps the list of a user's database in memory, in step with the database, and does
+every edit at once and on disk. All of it runs on one asyncio loop; callbacks come on that loop. ::
+
+    async with await Inventory.open("data", "bob", start="sample", device=Device("Kitchen")) as book:
+        stop = book.on_change(lambda change: print(change.items))
+        apples = next(each for each in book.items.values() if each.name == "Apples")
+        await book.change_quantity(apples.id, -2)        # a count: adds up with those of others
+        await book.set_quantity(apples.id, 12)           # a stock-taking: later counts go on top
+        await book.set_picture(apples.id, jpeg_bytes)    # turned, scaled, checked; PictureError
+        await book.undo()                                # of the last 20 edits made here
+
+Opening: ``await Inventory.open(directory, user, start=..., device=...)``. Each user has a database
+of their own, all with the name ``userdb``, in a directory made of the user's name. `start` counts
+the first time only: ``"sample"`` (the 42 items of the sample list), ``"empty"``, or ``"join"``
+(nothing: another device's inventory is to arrive by sync).
+
+The list: ``book.items`` is a read-only mapping from ID to `Item`, without the removed ones;
+``book.item(id)`` one of them, removed or not. Sort and search them as you like. ``book.on_change``
+calls back with a `ListChange`: for each `ItemChange` the ID, the item as it is now (None: removed
+or gone), what has changed (`Change`: field, by which device, when, amount) and whether it came from
+another device (`remote`). ``book.history(id)`` are the changes that the item still knows, newest
+first.
+
+Edits, each awaited until it is on disk, each returning the `Item` after it: ``change_quantity``,
+``set_quantity``, ``rename``, ``set_unit``, ``set_warn_under``, ``set_picture``, ``remove_picture``,
+``add``, ``remove``, ``bring_back``. ``undo`` returns an `Undone`, or None if there is nothing to
+undo. Wrong input raises `InputError` with a sentence for the person; a file that is no picture
+`PictureError`, which is one.
+
+Pictures: ``item.picture`` tells the digests; ``await book.picture(digest)`` the bytes and type for
+an HTTP answer; ``await book.thumbnail(id)`` a small one, made here if nobody made one before.
+
+Conflicts: ``book.conflicts()`` lists what could not merge (`Conflict`: the item, the field, the
+version shown, the others). ``restore(id, field, version)`` shows another version, ``keep(id,
+field)`` settles for the one that is shown; both are edits like others.
+
+Devices: ``book.device_id`` is this one's; ``book.devices`` maps IDs to `Device` (name, icon,
+colour) of all that ever wrote here; ``save_device`` changes this one's.
+
+Activity, kept on this device only: ``await book.activity()`` returns the latest `Entry` objects;
+``await book.note(kind, ...)`` adds one, such as an error of a link. Changes that arrive, merges and
+conflicts are noted by the book itself; ``book.on_activity`` calls back.
+
+Sync: give ``book.replicated()`` as `collections` to a `Replicator` (they carry the resolvers that
+merge) and ``book.COLLECTIONS`` to a `URLEndpointListener`. Never None, which would send what is
+this device's own business.
+
+The original app's list: ``book.mirrors``, and ``await book.set_mirrors(True)``.
+"""
