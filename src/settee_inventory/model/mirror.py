@@ -31,7 +31,7 @@ from settee_inventory.model import item as items
 from settee_inventory.model import quantity as counters
 from settee_inventory.model.canonical import digest_of, text_of
 from settee_inventory.model.item import NAME, PICTURE, REMOVED, State
-from settee_inventory.model.stamp import NEVER, Stamp, after, is_time, time_of_ns
+from settee_inventory.model.stamp import NEVER, Stamp, after, is_time, milliseconds, time_of_ns
 
 __all__ = [
     "LIST_ID",
@@ -59,6 +59,7 @@ _PREFIX: Final = "edition-"
 _EDITION: Final = re.compile(r"[0-9a-f]{24}|" + SAMPLE)
 _TREE: Final = re.compile(r"([1-9][0-9]{0,9})-([0-9a-f]+)")
 _VERSIONED: Final = re.compile(r"ff([0-9a-f]{16})([0-9a-f]{32})")
+_DAY_MS: Final = 86_400_000
 _OF_A_TREE: Final = base64.b64decode("Revision+Tree+Encoding==").hex()
 """The author that settee writes for a revision which was born in a revision tree."""
 
@@ -98,11 +99,16 @@ class _Line(NamedTuple):
 # --- writing --------------------------------------------------------------------------------------
 
 
-def mirror(states: Mapping[str, State], blank: Mapping[str, Any], author: str) -> dict[str, Any]:
+def mirror(
+    states: Mapping[str, State], blank: Mapping[str, Any], author: str, over: str
+) -> dict[str, Any]:
     """Return the list document of the items that are there, in order of their names.
 
     `blank`: the blob that stands for a missing picture, without which the original destroys a line.
-    `author`: 32 hex digits, the database's UUID, that revisions of this device carry.
+    `author`: 32 hex digits, the database's UUID, that revisions of this device carry. `over`: the
+    revision that the document replaces, "" for none. Both make the edition's name its own: a device
+    that knows less may write numbers that stood there once before, and what was edited then is not
+    what will be edited now.
     """
     present = [(id, state) for id, state in states.items() if not items.is_removed(state)]
     lines = sorted((_shown_name(state).casefold(), id, state) for id, state in present)
@@ -115,7 +121,8 @@ def mirror(states: Mapping[str, State], blank: Mapping[str, Any], author: str) -
         array.append({"key": name, "value": value, "image": image})
         base.append([id, name, value, image["digest"]])
     at = max((items.latest(state) for state in states.values()), default=NEVER)
-    edition = {"id": digest_of([at, base], 24), "at": at, "by": author, "lines": base}
+    name = digest_of([at, base, author, over], 24)
+    edition = {"id": name, "at": at, "by": author, "lines": base}
     return {"type": "list", "items": array, _KEY: edition}
 
 
@@ -134,8 +141,8 @@ def is_same_list(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
     def said(body: Mapping[str, Any]) -> Any:
         edition = body.get(_KEY)
-        named = edition.get("id") if isinstance(edition, dict) else None
-        return [named, body.get("items")]
+        known = (edition.get("at"), edition.get("lines")) if isinstance(edition, dict) else None
+        return [known, body.get("items")]
 
     return text_of(said(one)) == text_of(said(other))
 
@@ -205,7 +212,8 @@ def _compared(array: list[Any], lines: list[_Line], name: str) -> dict[str, Edit
         edit = _edit(entry, line)
         if edit is not None:
             found[line.id] = edit
-    if len(array) < len(lines) and name != SAMPLE:
+    sound = all(isinstance(each, dict) and isinstance(each.get("key"), str) for each in array)
+    if len(array) != len(lines) and name != SAMPLE and sound:
         for line in lines:
             if line.id not in matched:
                 found[line.id] = Edit(0, None, None, False, True)
@@ -242,7 +250,11 @@ def _author(revision: str) -> str:
 
 
 def _time(at: str, revision: str) -> str:
-    """Return when an edit of an edition made at `at` counts as made."""
+    """Return when an edit of an edition made at `at` counts as made: after the edition.
+
+    Where the original's clock is behind the edition's, edits still keep their order: a millisecond
+    of its clock is a counter step, up to a day, which moves them by a second or two.
+    """
     tree = _TREE.fullmatch(revision)
     if tree is None:
         return after(at, 1)
@@ -251,7 +263,9 @@ def _time(at: str, revision: str) -> str:
         return after(at, int(tree[1]))
     if versioned[2] == _OF_A_TREE:
         return after(at, int(versioned[1], 16) >> 40)
-    return max(after(at, 1), time_of_ns(int(versioned[1], 16)))
+    ns = int(versioned[1], 16)
+    ahead_ms = ns // 1_000_000 - milliseconds(at)
+    return max(after(at, 1 + min(max(ahead_ms + _DAY_MS, 0), 2 * _DAY_MS)), time_of_ns(ns))
 
 
 # --- booking --------------------------------------------------------------------------------------
