@@ -3,7 +3,8 @@
 ``Inventory`` keeps the list of a user's database in memory, in step with the database, and does
 every edit at once and on disk. All of it runs on one asyncio loop; callbacks come on that loop. ::
 
-    async with await Inventory.open("data", "bob", start="sample", device=Device("Kitchen")) as book:
+    device = Device("Kitchen", icon="restaurant", colour="teal")
+    async with await Inventory.open("data", "bob", start="sample", device=device) as book:
         stop = book.on_change(lambda change: print(change.items))
         apples = next(each for each in book.items.values() if each.name == "Apples")
         await book.change_quantity(apples.id, -2)        # a count: adds up with those of others
@@ -26,18 +27,19 @@ first.
 Edits, each awaited until it is on disk, each returning the `Item` after it: ``change_quantity``,
 ``set_quantity``, ``rename``, ``set_unit``, ``set_warn_under``, ``set_picture``, ``remove_picture``,
 ``add``, ``remove``, ``bring_back``. ``undo`` returns an `Undone`, or None if there is nothing to
-undo. Wrong input raises `InputError` with a sentence for the person; a file that is no picture
-`PictureError`, which is one.
+undo (``can_undo``). Wrong input raises `InputError` with a sentence for the person; a file that is
+no picture raises `PictureError`, which is one.
 
 Pictures: ``item.picture`` tells the digests; ``await book.picture(digest)`` the bytes and type for
 an HTTP answer; ``await book.thumbnail(id)`` a small one, made here if nobody made one before.
 
 Conflicts: ``book.conflicts()`` lists what could not merge (`Conflict`: the item, the field, the
-version shown, the others). ``restore(id, field, version)`` shows another version, ``keep(id,
-field)`` settles for the one that is shown; both are edits like others.
+version shown, the others, each a `Choice`). ``restore(id, field, choice.version)`` shows another
+version, ``keep(id, field)`` settles for the one that is shown; both are edits like others.
 
 Devices: ``book.device_id`` is this one's; ``book.devices`` maps IDs to `Device` (name, icon,
-colour) of all that ever wrote here; ``save_device`` changes this one's.
+colour) of all that ever wrote here; ``save_device`` changes this one's. An author of changes that
+`is_mirror` is the original app, through its list.
 
 Activity, kept on this device only: ``await book.activity()`` returns the latest `Entry` objects;
 ``await book.note(kind, ...)`` adds one, such as an error of a link. Changes that arrive, merges and
@@ -49,3 +51,41 @@ this device's own business.
 
 The original app's list: ``book.mirrors``, and ``await book.set_mirrors(True)``.
 """
+
+from __future__ import annotations
+
+from settee_inventory.book.errors import InputError as InputError
+from settee_inventory.book.errors import PictureError as PictureError
+from settee_inventory.book.inventory import Choice as Choice
+from settee_inventory.book.inventory import Conflict as Conflict
+from settee_inventory.book.inventory import Inventory as Inventory
+from settee_inventory.book.inventory import Start as Start
+from settee_inventory.book.values import Content as Content
+from settee_inventory.book.values import Device as Device
+from settee_inventory.book.values import Entry as Entry
+from settee_inventory.book.values import ItemChange as ItemChange
+from settee_inventory.book.values import ListChange as ListChange
+from settee_inventory.book.values import Undone as Undone
+from settee_inventory.model import Change as Change
+from settee_inventory.model import Item as Item
+from settee_inventory.model import Picture as Picture
+from settee_inventory.model.mirror import is_mirror as is_mirror
+
+__all__ = [
+    "Change",
+    "Choice",
+    "Conflict",
+    "Content",
+    "Device",
+    "Entry",
+    "InputError",
+    "Inventory",
+    "Item",
+    "ItemChange",
+    "ListChange",
+    "Picture",
+    "PictureError",
+    "Start",
+    "Undone",
+    "is_mirror",
+]

@@ -40,6 +40,7 @@ __all__ = [
     "latest",
     "merged",
     "new",
+    "picture_of",
     "put",
     "read",
     "set_quantity",
@@ -182,7 +183,7 @@ def item_of(id: str, state: State, conflicts: tuple[str, ...] = ()) -> Item:
         counters.total(state.quantity),
         unit if isinstance(unit, str) else "",
         warn_under if counters.is_count(warn_under) else None,
-        _picture(registers.value_of(fields, PICTURE)),
+        picture_of(registers.value_of(fields, PICTURE)),
         is_removed(state),
         milliseconds(changed.at),
         changed.by if changed.at > NEVER else "",
@@ -197,7 +198,8 @@ def _last_change(state: State) -> Stamp:
     return max(stamps)
 
 
-def _picture(value: Any) -> Picture | None:
+def picture_of(value: Any) -> Picture | None:
+    """Return the picture that a value of the field `PICTURE` names."""
     if not isinstance(value, dict) or not is_blob(value.get("image")):
         return None
     image, thumb = value["image"], value.get("thumb")
