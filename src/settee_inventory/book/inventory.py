@@ -98,6 +98,7 @@ class Inventory:
         *,
         start: Start = "join",
         device: Device | None = None,
+        durability: Literal["full", "normal", "memory"] = "full",
         now: Callable[[], float] = time.time,
     ) -> Inventory:
         """Open the inventory of a user; the first time, make it.
@@ -108,13 +109,14 @@ class Inventory:
             start: What is in a new one: ``"sample"``, ``"empty"``, or ``"join"`` for nothing, since
                 it is to come from another device. Later it has no meaning.
             device: How others see this device; None leaves what was saved.
+            durability: What a power cut may take, as of `Database`; by default nothing.
             now: Seconds since 1970.
 
         Raises InputError for a user who has no name, and what opening a `Database` raises.
         """
         place = Path(directory) / entered.directory_of(user)
         await asyncio.to_thread(place.mkdir, parents=True, exist_ok=True)
-        db = await Database(_DATABASE, directory=place)
+        db = await Database(_DATABASE, directory=place, durability=durability)
         try:
             made = cls(db, place, user, now)
             await made._begin(start, device)
@@ -191,12 +193,19 @@ class Inventory:
         """Return an item, removed ones too. Raises NotFoundError."""
         return self._items.get(id) or items.item_of(id, self._state(id))
 
+    async def caught_up(self) -> None:
+        """Wait until what is stored now, such as by a sync that has ended, is in `items`."""
+        await self._ledger.caught_up()
+
     def history(self, id: str) -> list[Change]:
         """Return the edits that an item still knows, newest first. Raises NotFoundError."""
         return list(changes.history(self._state(id)))
 
     def on_change(self, callback: Callable[[ListChange], object]) -> Callable[[], None]:
-        """Call back on the loop with each change of the list; returns a function that ends it."""
+        """Call back on the loop with each change of the list; returns a function that ends it.
+
+        Without items if only `devices` are others: then names and colours are to be shown anew.
+        """
         return _listen(self._listeners, callback)
 
     def _state(self, id: str) -> State:
@@ -238,7 +247,9 @@ class Inventory:
             self._note("conflict", conflict.others[0].by, [id], {"field": conflict.field})
         self._note_received(told)
         self._mirror_due()
-        change = ListChange(tuple(told))
+        self._tell(ListChange(tuple(told)))
+
+    def _tell(self, change: ListChange) -> None:
         for listener in list(self._listeners):
             listener(change)
 
@@ -489,7 +500,13 @@ class Inventory:
             self._loop.call_soon_threadsafe(self._reread_devices)
 
     def _reread_devices(self) -> None:
-        self._reading = self._loop.create_task(self._read_devices())
+        self._reading = self._loop.create_task(self._tell_devices())
+
+    async def _tell_devices(self) -> None:
+        before = dict(self._devices)
+        await self._read_devices()
+        if before != self._devices:
+            self._tell(ListChange(()))
 
     # --- sync -------------------------------------------------------------------------------------
 

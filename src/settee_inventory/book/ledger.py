@@ -51,10 +51,13 @@ class Ledger:
         self._flushing: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._feed: Changes[CollectionChange] | None = None
+        self._seen = 0
+        self._moved = asyncio.Event()
 
     async def open(self) -> None:
         """Read all items, and follow the feed from there."""
-        self._feed = self._collection.changes(since=self._collection.last_sequence)
+        self._seen = self._collection.last_sequence
+        self._feed = self._collection.changes(since=self._seen)
         async for document in self._collection.documents():
             self.states[document.id] = items.read(document.to_dict())
         self._watching = asyncio.create_task(self._watch(self._feed))
@@ -129,6 +132,15 @@ class Ledger:
             while chunk := list(islice(ids, _CHUNK_COUNT)):
                 await self._take(chunk, remote=True)
                 await asyncio.sleep(0)
+            self._seen = change.sequence
+            self._moved.set()
+
+    async def caught_up(self) -> None:
+        """Wait until all that is stored now is in memory."""
+        wanted = self._collection.last_sequence
+        while self._seen < wanted:
+            self._moved.clear()
+            await self._moved.wait()
 
     async def _take(self, ids: Sequence[str], *, remote: bool, anew: bool = False) -> None:
         """Take in what is stored; `anew`: in place of what is in memory, not merged with it."""

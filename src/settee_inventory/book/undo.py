@@ -47,11 +47,12 @@ class Undo:
 def taken_back(state: State, done: Done, stamp: Stamp) -> State | None:
     """Return the item with an edit taken back; None if another wrote the field meanwhile.
 
-    A quantity is counted back by what the edit changed, so counts of others stay.
+    A quantity is counted back by what the edit changed, so counts of others stay. An addition is
+    one of `REMOVED`, which a new item has not: taking it back removes the item.
     """
     if done.field == QUANTITY:
         return items.count(state, -done.before, stamp)
     shown = registers.shown(state.fields, done.field)
-    if shown is None or shown.stamp != done.stamp:
+    if shown is not None and shown.stamp != done.stamp:
         return None
     return items.put(state, done.field, done.before, stamp)
