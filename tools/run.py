@@ -1,8 +1,10 @@
 """One way to everything that a developer does: ``python3 tools/run.py test`` (or ``make test``).
 
-    demo      install settee into .venv if needed, then run ``settee demo``
+    demo      install settee and its app into .venv if needed, then put three devices on one web page
+    demo-terminal   the same three in a terminal: ``settee demo``
     test      install it with its test tools, then run the tests that take under a second each
     check     everything that has to pass before a commit goes in: bash .ci/run
+    browser   the app's tests in Chromium, which has to be there (CHROMIUM names another one)
     interop   the tests against real Couchbase Lite peers, fetched and built the first time
     night     the long runs, one a time, named by PART: "tests" (the default) is every test but
               interop, with fresh random seeds for the property tests; "simulation" 5,000 seeds of
@@ -29,7 +31,11 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "settee-stamp.json"
 WINDOWS = os.name == "nt"
-COMMANDS = ("demo", "test", "check", "interop", "night")
+COMMANDS = ("demo", "demo-terminal", "test", "check", "browser", "interop", "night")
+EXTRAS = {"demo": "app", "demo-terminal": "", "browser": "browser"}
+"""What a command needs beside settee itself; all others need what the tests do."""
+EACH_WITH_THOSE_BEFORE = ("", "app", "test", "browser")
+"""The extras of pyproject.toml, each of which brings those before it."""
 
 
 def venv_program(name: str) -> Path:
@@ -48,17 +54,22 @@ def main(arguments: list[str]) -> int:
     if command == "check":
         return check(rest)
     try:
-        prepare("" if command == "demo" else "test")
+        prepare(EXTRAS.get(command, "test"))
     except CannotPrepareError as exc:
         print("settee: " + str(exc), file=sys.stderr)
         return 3
     os.environ.pop("PYTHONHOME", None)
     python = str(venv_program("python"))
     if command == "demo":
+        return hand_over([python, "-m", "settee_inventory.table", *rest])
+    if command == "demo-terminal":
         return hand_over([python, "-m", "settee", "demo", *rest])
     pytest = [python, "-m", "pytest", "-q"]
     if command == "test":
-        return hand_over([*pytest, "-n", "auto", "-m", "not slow and not interop", *rest])
+        quick = "not slow and not interop and not browser"
+        return hand_over([*pytest, "-n", "auto", "-m", quick, *rest])
+    if command == "browser":
+        return hand_over([*pytest, "-s", "-m", "browser", "tests/browser", *rest])
     if command == "interop":
         return interop(pytest, rest)
     return night([python, "-m"], rest)
@@ -106,7 +117,7 @@ def interop(pytest: list[str], rest: list[str]) -> int:
 def night(module: list[str], rest: list[str]) -> int:
     """Run one of the long parts."""
     parts = {
-        "tests": ["pytest", "-q", "-m", "not interop"],
+        "tests": ["pytest", "-q", "-m", "not interop and not browser"],
         "simulation": ["tests.simulation", "--seeds", "5000"],
         "soak": ["tests.interop.soak"],
     }
@@ -137,10 +148,11 @@ class CannotPrepareError(Exception):
 def prepare(extra: str) -> None:
     """Make sure that .venv holds settee with `extra` ("" for none), as pyproject.toml says now."""
     wanted = fingerprint()
+    wanted_rank = EACH_WITH_THOSE_BEFORE.index(extra)
     installed = read_stamp()
     if installed.get("fingerprint") == wanted and venv_program("python").exists():
         extras = set(installed.get("extras", []))
-        if extra in extras or (extra == "" and extras):
+        if any(EACH_WITH_THOSE_BEFORE.index(each) >= wanted_rank for each in extras):
             return
     else:
         extras = set()
