@@ -15,11 +15,12 @@ from settee import CollectionConfig, NotFoundError, Subscription
 from settee.aio import Blob, CollectionChange, Database
 from settee_inventory.book import entered, pictures
 from settee_inventory.book.activity import Activity
+from settee_inventory.book.editions import Editions
 from settee_inventory.book.errors import PictureError
 from settee_inventory.book.ledger import Ledger, Step
 from settee_inventory.book.mirroring import Mirroring
 from settee_inventory.book.seeds import seeds
-from settee_inventory.book.sharing import DEVICES, ITEMS, LISTS, configurations
+from settee_inventory.book.sharing import DEVICES, EDITIONS, ITEMS, LISTS, configurations
 from settee_inventory.book.undo import Done, Undo, taken_back
 from settee_inventory.book.values import Content, Device, Entry, ItemChange, ListChange, Undone
 from settee_inventory.model import Change, Item, Picture, State, changes
@@ -65,7 +66,7 @@ class Conflict(NamedTuple):
 class Inventory:
     """The inventory of one user on this device; made by `open`."""
 
-    COLLECTIONS: ClassVar[tuple[str, ...]] = (ITEMS, DEVICES, LISTS)
+    COLLECTIONS: ClassVar[tuple[str, ...]] = (ITEMS, DEVICES, EDITIONS, LISTS)
     """What a `URLEndpointListener` shares of the database."""
 
     db: Database
@@ -137,8 +138,15 @@ class Inventory:
         await self._ledger.open()
         for id, state in self._ledger.states.items():
             self._look(id, state)
+        self._editions = Editions(await self.db.collection(EDITIONS, create=True), self._mirror_due)
+        await self._editions.open()
         self._mirror = Mirroring(
-            self._ledger, self.db.default_collection, self._author, self._mirror_booked
+            self._ledger,
+            self._editions,
+            self.db.default_collection,
+            self._author,
+            lambda: self._devices,
+            self._mirror_booked,
         )
         self._replicated = configurations(self._loop, self._merged, self._mirror.book)
         await self._read_devices()
@@ -159,6 +167,7 @@ class Inventory:
         for subscription in self._subscriptions:
             subscription.remove()
         await self._mirror.stop()
+        await self._editions.close()
         await self._ledger.close()
         await self._activity.close()
         await self.db.close()
@@ -530,6 +539,10 @@ class Inventory:
         assert about is not None, "written at opening"
         about["mirror"] = on
         await self._settings.save(about)
+
+    async def mirrored(self) -> None:
+        """Wait until the original's list is in step with the items; at once if it isn't kept so."""
+        await self._mirror.idle()
 
     def _mirror_due(self) -> None:
         if self._mirrors:

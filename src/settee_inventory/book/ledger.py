@@ -3,6 +3,9 @@
 An edit is in memory at once and on disk when its future is done; edits made meanwhile go to disk
 together. What other devices change comes through the collection's feed. Memory and disk are only
 ever merged with each other, so neither can lose what the other has.
+
+That also mends what a peer has chosen that knows nothing of merging: where one version of an item
+was put above another, the one that is stored lacks what is in memory here, and is stored anew.
 """
 
 from __future__ import annotations
@@ -46,6 +49,8 @@ class Ledger:
         self._collection = collection
         self._told = told
         self._dirty: dict[str, None] = {}
+        self._lacking: dict[str, None] = {}
+        self._storing: dict[str, None] = {}
         self._blobs: dict[str, Blob] = {}
         self._waiting: list[asyncio.Future[None]] = []
         self._flushing: asyncio.Task[None] | None = None
@@ -88,41 +93,56 @@ class Ledger:
         self._told(steps)
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(stored)
+        self._flush_soon()
+        return stored
+
+    def _mend(self, ids: Iterable[str]) -> None:
+        """Store what is in memory of items, since what is stored lacks a part of it."""
+        self._lacking.update(dict.fromkeys(ids))
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush())
-        return stored
 
     async def _flush(self) -> None:
         try:
-            while self._waiting:
-                ids, self._dirty = list(self._dirty), {}
+            while self._dirty or self._lacking or self._waiting:
+                edited, self._dirty = list(self._dirty), {}
+                self._storing = {**dict.fromkeys(edited), **self._lacking}
+                self._lacking = {}
                 waiting, self._waiting = self._waiting, []
                 blobs, self._blobs = self._blobs, {}
                 try:
-                    await self._store(ids, blobs)
+                    await self._store(self._storing, blobs)
                 except Exception as exc:
                     # Edits made meanwhile build on those that failed, and fail with them.
-                    ids, self._dirty = [*ids, *self._dirty], {}
+                    edited, self._dirty = [*edited, *self._dirty], {}
                     waiting, self._waiting = [*waiting, *self._waiting], []
-                    await self._take(ids, remote=False, anew=True)
+                    await self._take(edited, remote=False, anew=True)
                     _end(waiting, exc)
                 else:
                     _end(waiting, None)
+                finally:
+                    self._storing = {}
         finally:
             self._flushing = None
 
-    async def _store(self, ids: Sequence[str], blobs: Mapping[str, Blob]) -> None:
-        if not ids:
-            return
+    async def _store(self, ids: Iterable[str], blobs: Mapping[str, Blob]) -> None:
         async with self._collection.database.transaction():
             bodies = []
             for id in ids:
-                stored = await self._collection.get(id)
-                state = self.states[id]
-                if stored is not None:
-                    state = items.merged(items.read(stored.to_dict()), state)
+                document, state = await self._collection.get(id), self.states.get(id)
+                if state is None:
+                    continue
+                if document is not None:
+                    stored = items.read(document.to_dict())
+                    state = items.merged(stored, state)
+                    if state == stored:
+                        continue
                 bodies.append((id, with_blobs(items.write(state), blobs)))
-            await self._collection.save_many(bodies)
+            if bodies:
+                await self._collection.save_many(bodies)
 
     # --- what others change -----------------------------------------------------------------------
 
@@ -145,14 +165,17 @@ class Ledger:
     async def _take(self, ids: Sequence[str], *, remote: bool, anew: bool = False) -> None:
         """Take in what is stored; `anew`: in place of what is in memory, not merged with it."""
         steps = []
+        lacking: dict[str, State] = {}
         for id in ids:
             document = await self._collection.get(id)
             before = self.states.get(id)
             after = None if document is None else items.read(document.to_dict())
             if before is not None and not anew:
                 if after is not None:
-                    after = items.merged(before, after)
-                elif id in self._dirty or self._flushing is not None:
+                    stored, after = after, items.merged(before, after)
+                    if after != stored and id not in self._dirty and id not in self._storing:
+                        lacking[id] = after
+                elif id in self._dirty or id in self._storing:
                     continue  # Not stored yet.
             if after == before:
                 continue
@@ -163,6 +186,8 @@ class Ledger:
             steps.append(Step(id, before, after, remote))
         if steps:
             self._told(steps)
+        if lacking:
+            self._mend(lacking)
 
 
 def _end(waiting: Iterable[asyncio.Future[None]], error: Exception | None) -> None:

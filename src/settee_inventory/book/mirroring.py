@@ -9,16 +9,26 @@ import asyncio
 import base64
 import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, Final
 
 from settee import ConflictError, SetteeError
 from settee.aio import Blob, Changes, Collection, Document, DocumentChange
+from settee_inventory.book.editions import Editions
 from settee_inventory.book.ledger import Ledger, with_blobs
 from settee_inventory.book.seeds import SAMPLE, SEEDED
-from settee_inventory.model import mirror
 from settee_inventory.model.item import State
-from settee_inventory.model.mirror import LIST_ID, Edits
+from settee_inventory.model.mirror import (
+    LIST_ID,
+    Edits,
+    applied,
+    edits,
+    founded,
+    is_same_list,
+    mirror,
+    register_of,
+    superseded,
+)
 
 __all__ = ["BLANK", "Mirroring", "booked"]
 
@@ -29,6 +39,8 @@ BLANK: Final = base64.b64decode(
     "IBAIBAKBQCAQCASC58EC0mgBSIps7sgAAAAASUVORK5CYII="
 )
 """A grey square: what the original sees of an item without a picture."""
+
+KnownDevices = Container[str]
 
 _REWRITES_MAX: Final = 3
 """How often in a row a list that another device wrote is written anew while no item changes.
@@ -42,19 +54,25 @@ class Mirroring:
 
     Args:
         ledger: The items.
+        editions: The registers of what was edited.
         collection: Where the list lies.
         author: The database's UUID, 32 hex digits.
+        devices: Returns the IDs of all devices that are known.
         booked: Called with the edits that were found, after they are in the items.
     """
 
     def __init__(
         self,
         ledger: Ledger,
+        editions: Editions,
         collection: Collection,
         author: str,
+        devices: Callable[[], KnownDevices],
         booked: Callable[[Edits], object],
     ) -> None:
         self._ledger = ledger
+        self._editions = editions
+        self._devices = devices
         self._collection = collection
         self._author = author
         self._booked = booked
@@ -63,6 +81,8 @@ class Mirroring:
         self._tasks: list[asyncio.Task[None]] = []
         self._feed: Changes[DocumentChange] | None = None
         self._rewrites = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     @property
     def running(self) -> bool:
@@ -83,6 +103,7 @@ class Mirroring:
     async def stop(self) -> None:
         """End, and leave the list as it is."""
         tasks, self._tasks = self._tasks, []
+        self._idle.set()
         if self._feed is not None:
             self._feed.close()
             self._feed = None
@@ -108,18 +129,24 @@ class Mirroring:
                 await self._round()
             except SetteeError as exc:
                 _log.warning("the original's list could not be kept in step: %s", exc)
+            if not self._due.is_set():
+                self._idle.set()
+
+    async def idle(self) -> None:
+        """Have the list looked at, and wait until it is in step; at once if this is off."""
+        if self._tasks:
+            self._idle.clear()
+            self._due.set()
+            await self._idle.wait()
 
     async def _round(self) -> None:
         document = await self._collection.get(LIST_ID)
         body = {} if document is None else document.to_dict()
-        if document is not None:
-            await self.book([(body, document.revision)])
+        await self.book([] if document is None else [(body, document.revision)])
         over = "" if document is None else document.revision
         states = dict(self._ledger.states)
-        made = await asyncio.to_thread(
-            mirror.mirror, states, self._blank.properties, self._author, over
-        )
-        if mirror.is_same_list(made, body) or self._rewrites >= _REWRITES_MAX:
+        made = await asyncio.to_thread(mirror, states, self._blank.properties, self._author, over)
+        if is_same_list(made, body) or self._rewrites >= _REWRITES_MAX:
             return
         self._rewrites += 1
         fresh = Document(LIST_ID) if document is None else document
@@ -131,14 +158,18 @@ class Mirroring:
 
     async def book(self, lists: Sequence[tuple[Mapping[str, Any], str]]) -> None:
         """Book what list documents, with their revisions, hold beyond their editions."""
+        devices = self._devices()
+        found = [edits(body, revision, SAMPLE, devices) for body, revision in lists]
+        for edited in found:
+            if edited is not None:
+                await self._editions.put(edited.stamp.by, register_of(edited))
+        states = self._ledger.states
         changed: dict[str, State] = {}
-        told = []
-        for body, revision in lists:
-            states = {**self._ledger.states, **changed}
-            new, edited = booked(states, body, revision)
-            changed |= new
-            if new and edited is not None:
-                told.append(edited)
+        for body, _ in lists:
+            began = founded(body, SAMPLE, SEEDED)
+            changed |= {id: state for id, state in began.items() if id not in states}
+        told = [each for each in found if each is not None and booked(states, each, changed)]
+        changed |= superseded({**states, **changed}, self._editions.registers)
         if changed:
             stored = self._ledger.put(changed)
             for edited in told:
@@ -146,19 +177,13 @@ class Mirroring:
             await stored
 
 
-def booked(
-    states: Mapping[str, State], body: Mapping[str, Any], revision: str
-) -> tuple[dict[str, State], Edits | None]:
-    """Return the items that a list document makes others, and what was edited in it."""
-    changed = {
-        id: state for id, state in mirror.founded(body, SAMPLE, SEEDED).items() if id not in states
-    }
-    edited = mirror.edits(body, revision, SAMPLE)
-    for id, edit in edited.items.items() if edited else ():
+def booked(states: Mapping[str, State], edited: Edits, changed: dict[str, State]) -> bool:
+    """Put the items that an edit of the list makes others into `changed`; tell if there are any."""
+    news = False
+    for id, edit in edited.items.items():
         before = changed.get(id, states.get(id))
-        assert edited is not None, "it has items"
-        after = mirror.applied(before, edit, edited)
+        after = applied(before, edit, edited)
         if after != before:
             changed[id] = after
-    changed |= mirror.superseded({**states, **changed})
-    return changed, edited
+            news = True
+    return news

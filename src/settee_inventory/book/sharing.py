@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from settee import CollectionConfig, Conflict
+from settee_inventory.book.editions import resolve_register
 from settee_inventory.book.seeds import SAMPLE
 from settee_inventory.model import mirror
 from settee_inventory.model.canonical import text_of
@@ -18,10 +19,11 @@ from settee_inventory.model.item import State
 from settee_inventory.model.mirror import LIST_ID
 from settee_inventory.model.resolver import item_resolver, resolve_profile
 
-__all__ = ["DEVICES", "ITEMS", "LISTS", "configurations", "list_resolver"]
+__all__ = ["DEVICES", "EDITIONS", "ITEMS", "LISTS", "configurations", "list_resolver"]
 
 ITEMS: Final = "shop.items"
 DEVICES: Final = "shop.devices"
+EDITIONS: Final = "shop.editions"
 LISTS: Final = "_default"
 
 _BOOKING_S_MAX: Final = 30.0
@@ -47,6 +49,7 @@ def configurations(
     return (
         CollectionConfig(collection=ITEMS, conflict_resolver=item_resolver(told)),
         CollectionConfig(collection=DEVICES, conflict_resolver=resolve_profile),
+        CollectionConfig(collection=EDITIONS, conflict_resolver=resolve_register),
         CollectionConfig(collection=LISTS, conflict_resolver=list_resolver(loop, book)),
     )
 

@@ -13,7 +13,8 @@ of: the *edition*. So an edit of the array can be told from the document alone, 
 The original writes absolute numbers, of which it saw others: 12 where the edition said 10 is a
 count of +2. It is booked under an actor named after the edition, as one count whose time tells how
 new the edit was. So it is one and the same count at all devices that mirror, however many of them
-meet the edit, and a later edit of the same edition takes the place of the earlier one.
+meet the edit, and a later edit of the same edition takes the place of the earlier one: a register
+per edition, a small document beside the items, tells what the latest consists of.
 
 An original of Couchbase Lite 3 does not say when it edited: then the edit counts as made just after
 the edition, in order of the revisions' generations. One of Couchbase Lite 4 does.
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, Final, NamedTuple
 
 from settee_inventory.model import fields as registers
@@ -37,6 +38,7 @@ __all__ = [
     "LIST_ID",
     "Edit",
     "Edits",
+    "Register",
     "SAMPLE",
     "applied",
     "choose",
@@ -44,8 +46,12 @@ __all__ = [
     "founded",
     "is_mirror",
     "is_same_list",
+    "later",
     "mirror",
+    "read_register",
+    "register_of",
     "superseded",
+    "write_register",
 ]
 
 LIST_ID: Final = "doc::list"
@@ -60,6 +66,7 @@ _EDITION: Final = re.compile(r"[0-9a-f]{24}|" + SAMPLE)
 _TREE: Final = re.compile(r"([1-9][0-9]{0,9})-([0-9a-f]+)")
 _VERSIONED: Final = re.compile(r"ff([0-9a-f]{16})([0-9a-f]{32})")
 _DAY_MS: Final = 86_400_000
+_YEAR_MS: Final = 365 * _DAY_MS
 _OF_A_TREE: Final = base64.b64decode("Revision+Tree+Encoding==").hex()
 """The author that settee writes for a revision which was born in a revision tree."""
 
@@ -68,7 +75,7 @@ class Edit(NamedTuple):
     """What was edited of one item; None: that was not."""
 
     by: int
-    """By how much its number differs from the edition's; 0 too is told if there was another."""
+    """By how much its number differs from the edition's."""
     name: str | None
     image: Mapping[str, Any] | None
     """The new picture's blob."""
@@ -85,6 +92,16 @@ class Edits(NamedTuple):
     """The latest time that the edition knew."""
     items: Mapping[str, Edit]
     """By the item's ID."""
+
+
+class Register(NamedTuple):
+    """What the latest edit of an edition counted: a document of its own, merged by `later`.
+
+    The items of an edit travel one by one; this tells which belong to it.
+    """
+
+    at: str
+    counts: Mapping[str, int]
 
 
 class _Line(NamedTuple):
@@ -151,14 +168,18 @@ def is_same_list(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def edits(
-    body: Mapping[str, Any], revision: str, sample: Mapping[str, tuple[str, int]]
+    body: Mapping[str, Any],
+    revision: str,
+    sample: Mapping[str, tuple[str, int]],
+    devices: Container[str] = (),
 ) -> Edits | None:
     """Return what a list document holds beyond its edition; None if that is nothing.
 
-    `revision`: the name of the document's revision, which tells how new the edit is and whether
-    another than the edition's author made it; then one item is told at least, perhaps with no
-    change, so that an edit which was taken back supersedes what had been booked of it.
-    `sample`: for a list without an edition, the names and numbers it began with, by item ID.
+    `revision`: the name of the document's revision, which tells how new the edit is and whether a
+    stranger made it: neither the edition's author nor one of `devices`, named by the first 16 hex
+    digits of their databases' UUIDs. A stranger's revision is an edit even if nothing differs, so
+    that an edit which was taken back replaces what had been booked of it. `sample`: for a list
+    without an edition, the names and numbers it began with, by item ID.
     """
     array = body.get("items")
     if not isinstance(array, list):
@@ -166,10 +187,10 @@ def edits(
     edition = body.get(_KEY)
     lines, name, at, by = _edition(edition, sample)
     found = _compared(array, lines, name)
-    if not found and lines and edition is not None and _author(revision) != by:
-        found = {lines[0].id: Edit(0, None, None, False, False)}
     if not found:
-        return None
+        author = _author(revision)
+        if name == SAMPLE or author == by or author[:16] in devices:
+            return None
     return Edits(Stamp(_time(at, revision), _PREFIX + name), at, found)
 
 
@@ -252,8 +273,9 @@ def _author(revision: str) -> str:
 def _time(at: str, revision: str) -> str:
     """Return when an edit of an edition made at `at` counts as made: after the edition.
 
-    Where the original's clock is behind the edition's, edits still keep their order: a millisecond
-    of its clock is a counter step, up to a day, which moves them by a second or two.
+    Where the original's clock is behind the edition's, edits still keep their order: up to a day a
+    millisecond of its clock is a step of the counter, further back, up to a year, a second is. That
+    moves an edit by two seconds at most.
     """
     tree = _TREE.fullmatch(revision)
     if tree is None:
@@ -265,7 +287,9 @@ def _time(at: str, revision: str) -> str:
         return after(at, int(versioned[1], 16) >> 40)
     ns = int(versioned[1], 16)
     ahead_ms = ns // 1_000_000 - milliseconds(at)
-    return max(after(at, 1 + min(max(ahead_ms + _DAY_MS, 0), 2 * _DAY_MS)), time_of_ns(ns))
+    steps = min(max(ahead_ms + _DAY_MS, 0), 2 * _DAY_MS)
+    steps += min(max(ahead_ms + _DAY_MS + _YEAR_MS, 0), _YEAR_MS) // 1000
+    return max(after(at, 1 + steps), time_of_ns(ns))
 
 
 # --- booking --------------------------------------------------------------------------------------
@@ -324,27 +348,45 @@ def applied(state: State | None, edit: Edit, edited: Edits) -> State:
     return state._replace(fields=registers.Fields(versions, seen))
 
 
-def superseded(states: Mapping[str, State]) -> dict[str, State]:
-    """Return items with counts of an edit that a later edit of its edition has taken back.
+def register_of(edited: Edits) -> Register:
+    """Return what is to be remembered of an edit, under its actor's name."""
+    counts = {id: edit.by for id, edit in edited.items.items() if edit.by}
+    return Register(edited.stamp.at, counts)
 
-    Of one edition only the latest edit counts. It is booked with the items that it changes, so an
-    item that it changes no more still has the earlier count: here with a count of 0 over it.
+
+def later(one: Register, other: Register) -> Register:
+    """Return the later of two registers of one edition."""
+    return max(one, other, key=lambda each: (each.at, text_of(each.counts)))
+
+
+def write_register(register: Register) -> dict[str, Any]:
+    """Return the body of a register's document; its ID is the actor's name."""
+    return {"type": "edition", "at": register.at, "counts": dict(sorted(register.counts.items()))}
+
+
+def read_register(body: Mapping[str, Any]) -> Register:
+    """Read what `write_register` wrote; what is damaged is left out."""
+    at, counts = body.get("at"), body.get("counts")
+    held = counts.items() if isinstance(counts, dict) else ()
+    sound = {id: by for id, by in held if counters.is_count(by)}
+    return Register(at if is_time(at) else NEVER, sound)
+
+
+def superseded(states: Mapping[str, State], registers: Mapping[str, Register]) -> dict[str, State]:
+    """Return items that hold counts of an edit which a later edit of its edition has replaced.
+
+    Of one edition only the latest edit counts, and its register tells all of it: an item that it
+    does not name was edited back, so the earlier count becomes 0.
     """
-    latest: dict[str, str] = {}
-    held: list[tuple[str, str, str]] = []
+    changed: dict[str, State] = {}
     for id, state in states.items():
         for actor, log in state.quantity.logs.items():
-            if is_mirror(actor):
-                time = max(log)
-                held.append((id, actor, time))
-                if time > latest.get(actor, ""):
-                    latest[actor] = time
-    changed: dict[str, State] = {}
-    for id, actor, time in held:
-        if time < latest[actor]:
-            state = changed.get(id, states[id])
-            logs = {**state.quantity.logs, actor: {latest[actor]: 0}}
-            changed[id] = state._replace(quantity=state.quantity._replace(logs=logs))
+            register = registers.get(actor)
+            if register is not None and max(log) < register.at:
+                held = changed.get(id, state)
+                count = {register.at: register.counts.get(id, 0)}
+                known = counters.ZERO._replace(logs={actor: count})
+                changed[id] = held._replace(quantity=counters.joined(held.quantity, known))
     return changed
 
 
@@ -370,12 +412,8 @@ def _rank(
     body: Mapping[str, Any], revision: str, sample: Mapping[str, tuple[str, int]]
 ) -> tuple[bool, str, str]:
     found = edits(body, revision, sample)
-    edited = found is not None and any(edit != _NOTHING for edit in found.items.values())
-    if edited and found is not None:
+    if found is not None and found.items:
         return True, found.stamp.at, text_of(body)
     edition = body.get(_KEY)
     at = edition.get("at") if isinstance(edition, dict) else None
     return False, at if is_time(at) else "", text_of(body)
-
-
-_NOTHING: Final = Edit(0, None, None, False, False)

@@ -4,8 +4,10 @@ Room: pure inventory model.
 Touches: documents as mappings.
 Never touches: the wall clock, files.
 
-They take what settee gives a `conflict_resolver`, and return one of its two documents where that
-holds all, so that devices which merge the same pair arrive at one revision and not at two.
+They take what settee gives a `conflict_resolver`. Of items they return what both sides make, as a
+body of its own even where it is equal to one side: that makes a revision which is newer than both.
+A side that is returned itself keeps its age, and a peer that resolves by the default rule at the
+same time may have put the other one above it.
 """
 
 from __future__ import annotations
@@ -58,13 +60,11 @@ def item_resolver(told: Merged | None = None) -> Callable[[ConflictLike], Any]:
         local, remote = conflict.local, conflict.remote
         if local is None or remote is None:
             return remote if local is None else local
-        here, there = local.to_dict(), remote.to_dict()
-        mine, theirs = read(here), read(there)
+        mine, theirs = read(local.to_dict()), read(remote.to_dict())
         both = merged(mine, theirs)
         if told is not None:
             told(conflict.document_id, mine, theirs, both)
-        body = write(both)
-        return local if body == here else remote if body == there else body
+        return write(both)
 
     return resolve
 

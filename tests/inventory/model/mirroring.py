@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import copy
 import json
+import random
 from typing import Any, NamedTuple
 
 from settee_inventory.model import item as items
 from settee_inventory.model import mirror
 from settee_inventory.model.item import State
+from settee_inventory.model.mirror import Register
 from settee_inventory.model.stamp import NEVER, Stamp
 from tests.inventory.model.fleet import Device, Fleet
+
+DEVICES = {"0" * 16}
+"""The authors of devices here are small numbers."""
 
 BLANK = {"@type": "blob", "digest": "sha1-AAAAAAAAAAAAAAAAAAAAAAAAAAA=", "length": 1}
 
@@ -36,15 +41,34 @@ class Mirroring(Device):
     def states(self) -> dict[str, State]:
         return {id: self.state(id) for id in self.documents}
 
+    def __init__(self, name: str, skew_ms: int) -> None:
+        super().__init__(name, skew_ms)
+        self.registers: dict[str, Register] = {}
+
+    def learn_some(self, other: Mirroring, chance: random.Random) -> None:
+        """Take in some of what another has: documents travel one by one."""
+        documents, registers = other.documents, other.registers
+        other.documents = {id: each for id, each in documents.items() if chance.random() < 0.6}
+        self.learn(other)
+        other.documents = documents
+        for actor, register in registers.items():
+            if chance.random() < 0.6:
+                self.register(actor, register)
+
+    def register(self, actor: str, register: Register) -> None:
+        known = self.registers.get(actor)
+        self.registers[actor] = mirror.later(known, register) if known else register
+
     def book(self, *revisions: Revision | None) -> None:
         """Book what the original edited."""
         for revision in revisions:
-            found = revision and mirror.edits(revision.body, revision.name, {})
+            found = revision and mirror.edits(revision.body, revision.name, {}, DEVICES)
             if found:
+                self.register(found.stamp.by, mirror.register_of(found))
                 for id, edit in found.items.items():
                     held = self.state(id) if id in self.documents else None
                     self.store(id, mirror.applied(held, edit, found))
-        for id, state in mirror.superseded(self.states()).items():
+        for id, state in mirror.superseded(self.states(), self.registers).items():
             self.store(id, state)
 
     def work(self, world: Originals) -> None:
@@ -158,7 +182,7 @@ class Originals(Fleet):
             assert isinstance(one, Mirroring)
             assert isinstance(other, Mirroring)
             if action == 4:
-                one.learn(other)
+                one.learn_some(other, self.chance)
             else:
                 one.take(other.held)
 
@@ -174,7 +198,10 @@ class Originals(Fleet):
                     device.take(mine)
                 device.work(self)
                 for other in self.devices:
+                    assert isinstance(other, Mirroring)
                     device.learn(other)
+                    for actor, register in other.registers.items():
+                        device.register(actor, register)
 
     def wanted(self, id: str) -> int:
         return self.right(id) + self.written[id]

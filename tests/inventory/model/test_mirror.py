@@ -100,12 +100,17 @@ def test_a_later_edit_of_the_same_edition_takes_the_place_of_the_earlier() -> No
     assert counters.total(items.merged(later, first).quantity) == 15
 
 
+def register(body: dict[str, Any], revision: str) -> dict[str, mirror.Register]:
+    found = mirror.edits(body, revision, SAMPLE)
+    assert found
+    return {found.stamp.by: mirror.register_of(found)}
+
+
 def test_an_edit_that_was_taken_back_counts_no_more() -> None:
     first = booked(original(value=12), "2-" + "ab" * 20)
-    back = booked(original(), "3-" + "01" * 20)
-    together = {id: items.merged(first[id], back[id]) for id in STATES}
-    together |= mirror.superseded(together)
-    assert total(together) == 10
+    assert booked(original(), "3-" + "01" * 20) == STATES
+    back = register(original(), "3-" + "01" * 20)
+    assert total(first | mirror.superseded(first, back)) == 10
 
 
 def test_an_edit_of_another_line_takes_the_first_back_where_it_is_not_in_it() -> None:
@@ -115,11 +120,38 @@ def test_an_edit_of_another_line_takes_the_first_back_where_it_is_not_in_it() ->
     second = booked(other, "3-" + "01" * 20)
     together = {id: items.merged(first[id], second[id]) for id in STATES}
     assert total(together) == 12
-    swept = mirror.superseded(together)
+    registers = register(other, "3-" + "01" * 20)
+    swept = mirror.superseded(together, registers)
     assert list(swept) == ["item::apples"]
     assert total(together | swept) == 10
     assert total(together | swept, "item::beets") == 9
-    assert mirror.superseded(together | swept) == {}
+    assert mirror.superseded(together | swept, registers) == {}
+
+
+def test_a_part_of_an_edit_that_arrives_alone_makes_the_rest_no_nothing() -> None:
+    body = original(value=12)
+    body["items"][1]["value"] = 9
+    old, (new_name, new) = booked(body, "2-" + "ab" * 20), ("3-" + "01" * 20, original(value=15))
+    new["items"][1]["value"] = 9
+    mixed = old | {"item::apples": booked(new, new_name)["item::apples"]}
+    swept = mixed | mirror.superseded(mixed, register(new, new_name))
+    assert (total(swept), total(swept, "item::beets")) == (15, 9)
+    assert swept == booked(new, new_name)
+
+
+def test_only_a_stranger_s_revision_is_an_edit_where_nothing_differs() -> None:
+    device = f"3-ff{10**18:016x}{'d' * 32}"
+    assert mirror.edits(original(), device, SAMPLE, {"d" * 16}) is None
+    found = mirror.edits(original(), device, SAMPLE, {"e" * 16})
+    assert found
+    assert mirror.register_of(found).counts == {}
+
+
+def test_registers_merge_to_the_later_one() -> None:
+    one, other = mirror.Register("0" * 16, {"a": 1}), mirror.Register("1" * 16, {})
+    assert mirror.later(one, other) == mirror.later(other, one) == other
+    assert mirror.read_register(mirror.write_register(one)) == one
+    assert mirror.read_register({"at": 5, "counts": {"a": "x"}}) == ("0" * 16, {})
 
 
 def test_an_edit_of_couchbase_lite_4_has_its_own_time() -> None:
@@ -127,6 +159,24 @@ def test_an_edit_of_couchbase_lite_4_has_its_own_time() -> None:
     states = booked(original(value=12), f"2-ff{ms * 10**6:016x}{'e' * 32}")
     item = items.item_of("item::apples", states["item::apples"])
     assert item.changed_ms == ms
+
+
+@pytest.mark.parametrize("behind_s", [-10, 0, 10, 3_600, 86_399, 50 * 86_400, 364 * 86_400])
+def test_edits_keep_their_order_however_far_the_original_s_clock_is_behind(behind_s: int) -> None:
+    now_ms = 1_800_000_000_000
+    stamp = items.stamped(None, now_ms, "van")
+    states = {"item::apples": items.new({NAME: "Apples"}, 10, stamp)}
+    times = []
+    for step in range(3):
+        body = mirror.mirror(states, BLANK, AUTHOR, "")
+        body["items"][0]["value"] += 1 + step
+        gap_ms = 1 if behind_s < 86_399 else 1_001
+        ns = (now_ms - behind_s * 1000 + step * gap_ms) * 10**6
+        found = mirror.edits(body, f"2-ff{ns:016x}{'e' * 32}", SAMPLE)
+        assert found
+        times.append(found.stamp.at)
+    assert stamp.at < times[0] < times[1] < times[2]
+    assert milliseconds(times[2]) < now_ms + max(-behind_s * 1000, 0) + 2_500
 
 
 def test_a_revision_has_one_time_however_settee_spells_it() -> None:

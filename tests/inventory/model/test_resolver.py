@@ -38,13 +38,14 @@ def test_counts_of_both_sides_are_kept_and_told() -> None:
     assert told == [("item::apples", mine, theirs, items.read(body))]
 
 
-def test_the_side_that_holds_all_is_returned_itself() -> None:
+def test_the_side_that_holds_all_is_returned_as_a_newer_revision() -> None:
     newer = items.count(SEEDED, 3, Stamp("0" * 15 + "1", "kitchen"))
     resolve = resolver.item_resolver()
     both = conflict(items.write(newer), items.write(SEEDED))
-    assert resolve(both) is both.local
+    assert resolve(both) is not both.local
+    assert resolve(both) == both.local
     both = conflict(items.write(SEEDED), items.write(newer))
-    assert resolve(both) is both.remote
+    assert resolve(both) == both.remote
 
 
 def test_a_deletion_never_wins_over_an_item() -> None:
