@@ -314,9 +314,9 @@ def play(seed: int, version: int, steps: int) -> None:
     assert world.shown() == wanted
 
 
-@pytest.mark.slow  # 100 longer runs of the simulation.
+@pytest.mark.slow  # 50 longer runs of the simulation.
 @pytest.mark.parametrize("version", [3, 4])
 def test_many_longer_runs_with_an_absolute_writer_are_exact_too(version: int) -> None:
     chance = random.Random(6)
-    for _ in range(50):
+    for _ in range(25):
         play(chance.randrange(2**32), version, steps=400)
