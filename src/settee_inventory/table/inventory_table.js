@@ -73,7 +73,7 @@ export default {
       if (device.failure) return { tone: "bad", icon: "block", text: "Ended" };
       if (!device.online) return { tone: "off", icon: "wifi_off", text: "No network" };
       if (!device.count) return { tone: "wait", icon: "schedule", text: "Connecting" };
-      return { tone: "ok", icon: "check", text: `In sync with ${device.count}` };
+      return { tone: "ok", icon: "check", text: this.narrow ? "In sync" : `In sync with ${device.count}` };
     },
     inSight(n) {
       return !this.narrow || n === this.chosen;

@@ -64,7 +64,8 @@ class Story:
     def _made(self, name: str, fields: dict[str, Any]) -> None:
         counted = fields["count"]
         what = _signed(counted) if counted is not None else f"set to {fields['quantity']}"
-        self._journeys[fields["stamp"]] = _Journey(name, fields["name"], what, fields["at_ns"])
+        if name not in self._cut:  # What waits for a network is not under way.
+            self._journeys[fields["stamp"]] = _Journey(name, fields["name"], what, fields["at_ns"])
         while len(self._journeys) > _JOURNEYS_MAX:
             del self._journeys[next(iter(self._journeys))]
         if self._cut and counted is not None:

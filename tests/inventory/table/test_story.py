@@ -62,6 +62,16 @@ def test_what_was_never_seen_to_begin_is_no_journey() -> None:
     assert story.journey is None
 
 
+def test_the_time_that_a_change_waits_for_a_network_is_no_journey() -> None:
+    story = Story()
+    links(story, Shop=True, Van=True)
+    links(story, Van=False)
+    counted(story, "Van", -2, 8, "v1", at_ms=1000)
+    links(story, Van=True)
+    arrived(story, "Shop", 8, "v1", at_ms=9000)
+    assert story.journey is None
+
+
 def test_the_three_steps_tick_themselves_off() -> None:
     story = Story()
     links(story, Kitchen=True, Shop=True, Van=True)

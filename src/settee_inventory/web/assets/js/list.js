@@ -90,7 +90,7 @@ const ItemView = {
       this.$refs.number?.focus();
     },
   },
-  template: `<div class="item" role="listitem" :class="classes" :data-id="item.id">
+  template: `<div class="item" role="group" :aria-label="item.name" :class="classes" :data-id="item.id">
     <slot :item="item" />
     <tile :item="item" @click="open" />
     <button type="button" class="open grow" @click="open">
@@ -100,7 +100,7 @@ const ItemView = {
     <span class="steps">
       <hold-button class="step" :label="'One less ' + item.name" :off="!mayEdit || quantity <= 0" @step="step(item, -1)"><span><mi-icon name="remove" /></span></hold-button>
       <input v-if="entry !== null" ref="entry" class="number-entry" type="text" inputmode="numeric" :aria-label="'Set ' + item.name + ' to'"
-        v-model="entry" @keydown.enter.stop="enter" @keydown.esc.stop="escape" @keydown.stop @blur="leave(true)" maxlength="12" />
+        v-model="entry" @keydown.enter.stop.prevent="enter" @keydown.esc.stop.prevent="escape" @keydown.stop @blur="leave(true)" maxlength="12" />
       <button v-else ref="number" type="button" class="number" :class="{ low }" :disabled="!mayEdit" :aria-label="item.name + ': ' + quantity + '. Set the number'"
         @click="type">{{ quantity }}</button>
       <hold-button class="step" :label="'One more ' + item.name" :off="!mayEdit" @step="step(item, 1)"><span><mi-icon name="add" /></span></hold-button>
@@ -215,8 +215,8 @@ export const ListPage = {
       <button type="button" class="btn line" @click="go('/browser')">Join another device</button></div></div>
     <div v-else-if="!found.length" class="empty card"><h2>No item like “<txt :of="query" />”</h2>
       <div class="side"><button type="button" class="btn tonal" @click="add(query)">Add it</button></div></div>
-    <div v-else role="list" aria-label="Items" :class="columns ? '' : 'rows'" @keydown="onItem">
-      <q-virtual-scroll ref="scroll" :items="groups" scroll-target="body" :virtual-scroll-item-size="height" :virtual-scroll-slice-size="columns ? 6 : 16"
+    <div v-else :class="columns ? '' : 'rows'" @keydown="onItem">
+      <q-virtual-scroll ref="scroll" role="group" aria-label="Items" :items="groups" scroll-target="body" :virtual-scroll-item-size="height" :virtual-scroll-slice-size="columns ? 6 : 16"
         v-slot="{ item: group }">
         <div v-if="columns" class="cards" :key="group[0].id" :style="{ gridTemplateColumns: 'repeat(' + columns + ', minmax(0, 1fr))' }">
           <item-view v-for="each in group" :key="each.id" :item="each" /></div>

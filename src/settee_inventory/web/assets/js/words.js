@@ -16,10 +16,10 @@ export function day(ms, now) {
   return date.toLocaleDateString("en-GB", { weekday: "long", day: "numeric", month: "long" });
 }
 
-/** "just now", "5 s ago", "3 min ago", and from an hour on the time. */
+/** "now", "5 s ago", "3 min ago", and from an hour on the time. */
 export function ago(ms, now) {
   const past = Math.max(0, now - ms);
-  if (past < 1500) return "just now";
+  if (past < 1500) return "now";
   if (past < MINUTE) return `${Math.round(past / 1000)} s ago`;
   if (past < HOUR) return `${Math.floor(past / MINUTE)} min ago`;
   if (past < 20 * HOUR) return `at ${clock(ms)}`;
