@@ -49,7 +49,9 @@ Sync: give ``book.replicated()`` as `collections` to a `Replicator` (they carry 
 merge) and ``book.COLLECTIONS`` to a `URLEndpointListener`. Never None, which would send what is
 this device's own business.
 
-The original app's list: ``book.mirrors``, and ``await book.set_mirrors(True)``.
+The original app's list: ``book.mirrors``, and ``await book.set_mirrors(True)``. The original
+connects to the listener like any device. To connect to an original that listens, which has nothing
+but its list, give the `Replicator` ``book.replicated_with_original()``.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import uuid
 from collections import OrderedDict
@@ -34,6 +35,8 @@ from settee_inventory.model.stamp import NEVER, Stamp, is_time, tick
 __all__ = ["Choice", "Conflict", "Inventory", "Start"]
 
 Start = Literal["sample", "empty", "join"]
+
+_log = logging.getLogger("settee_inventory.book")
 
 _DATABASE: Final = "userdb"
 _SETTINGS: Final = "local.settings"
@@ -245,6 +248,7 @@ class Inventory:
             troubled = {each.field for each in self._troubled.get(step.id, ())}
             item = self._look(step.id, step.after)
             edits = () if step.after is None else changes.diff(step.before, step.after)
+            edits = tuple(each for each in edits if each.at > NEVER)  # Seeding is no news.
             remote = step.remote and not (edits and all(e.by == self.device_id for e in edits))
             told.append(ItemChange(step.id, item, edits, remote))
             troubles += [
@@ -259,8 +263,7 @@ class Inventory:
         self._tell(ListChange(tuple(told)))
 
     def _tell(self, change: ListChange) -> None:
-        for listener in list(self._listeners):
-            listener(change)
+        _call(self._listeners, change)
 
     # --- edits ------------------------------------------------------------------------------------
 
@@ -520,8 +523,16 @@ class Inventory:
     # --- sync -------------------------------------------------------------------------------------
 
     def replicated(self) -> tuple[CollectionConfig, ...]:
-        """Return what a `Replicator` is given as `collections`: with resolvers that merge."""
-        return self._replicated
+        """Return what a `Replicator` to another device is given as `collections`.
+
+        They carry the resolvers that merge. The original app's list is not among them: each device
+        that mirrors makes its own.
+        """
+        return self._replicated[:-1]
+
+    def replicated_with_original(self) -> tuple[CollectionConfig, ...]:
+        """Return what a `Replicator` to the original app is given as `collections`: its list."""
+        return self._replicated[-1:]
 
     @property
     def mirrors(self) -> bool:
@@ -569,8 +580,7 @@ class Inventory:
         return _listen(self._activity_listeners, callback)
 
     def _tell_activity(self, entry: Entry) -> None:
-        for listener in list(self._activity_listeners):
-            listener(entry)
+        _call(self._activity_listeners, entry)
 
     def _note(
         self,
@@ -588,7 +598,8 @@ class Inventory:
         by: dict[str, list[str]] = {}
         for change in told:
             if change.remote:
-                for device in {each.by for each in change.changes if each.by != self.device_id}:
+                others = {each.by for each in change.changes if each.by != self.device_id}
+                for device in others or {""}:
                     by.setdefault(device, []).append(change.id)
         for device, ids in by.items():
             self._note("received", device, ids, {}, fold=True)
@@ -624,6 +635,15 @@ def _choice(version: registers.Version, field: str) -> Choice:
     if field == PICTURE:
         value = items.picture_of(value)
     return Choice(_name_of(version), int(version.at[:12], 16), version.by, value)
+
+
+def _call(listeners: Sequence[Callable[[Any], object]], news: Any) -> None:
+    """Call each back; one that fails keeps neither the others nor the edit from going on."""
+    for listener in list(listeners):
+        try:
+            listener(news)
+        except Exception:
+            _log.exception("a callback of the inventory raised an error")
 
 
 def _listen(listeners: list[Any], callback: Callable[[Any], object]) -> Callable[[], None]:

@@ -12,15 +12,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
+from settee import SetteeError
 from settee.aio import Blob, Changes, Collection, CollectionChange
 from settee_inventory.model import item as items
 from settee_inventory.model.item import State, is_blob
 
 __all__ = ["Ledger", "Step"]
+
+_log = logging.getLogger("settee_inventory.book")
 
 _CHUNK_COUNT: Final = 100
 """So many documents that arrive are taken in before the loop gets its turn again."""
@@ -150,7 +154,10 @@ class Ledger:
         async for change in feed:
             ids = iter(change.document_ids)
             while chunk := list(islice(ids, _CHUNK_COUNT)):
-                await self._take(chunk, remote=True)
+                try:
+                    await self._take(chunk, remote=True)
+                except SetteeError as exc:
+                    _log.warning("items that have changed could not be read: %s", exc)
                 await asyncio.sleep(0)
             self._seen = change.sequence
             self._moved.set()

@@ -129,6 +129,8 @@ class Mirroring:
                 await self._round()
             except SetteeError as exc:
                 _log.warning("the original's list could not be kept in step: %s", exc)
+            except Exception:
+                _log.exception("the original's list could not be kept in step")
             if not self._due.is_set():
                 self._idle.set()
 

@@ -37,10 +37,13 @@ def configurations(
     merged: Callable[[str, State, State, State], object],
     book: Booker,
 ) -> tuple[CollectionConfig, ...]:
-    """Return what a `Replicator` is given as `collections`.
+    """Return what a `Replicator` is given as `collections`; that of the original's list is last.
 
     `merged` is called on the loop with each merge of an item; `book` is awaited there with both
     sides of a conflict of the original's list, before one of them is chosen.
+
+    The list is not for links between devices, since each makes it of the items. There a passive
+    side would choose between two lists by itself, and could drop an edit that nobody has seen.
     """
 
     def told(*merge: Any) -> None:

@@ -68,10 +68,9 @@ class Original:
 
     async def meet(self, book: Inventory) -> None:
         """Let a device connect to it: the device resolves conflicts, it refuses them."""
-        configs = [each for each in book.replicated() if each.collection == "_default"]
         assert self.strangers is not None
         self.strangers.meeting = True
-        await book.db.replicate(self.db, collections=configs)
+        await book.db.replicate(self.db, collections=book.replicated_with_original())
         self.strangers.meeting = False
         await book.caught_up()
 

@@ -117,6 +117,50 @@ def test_many_edits_at_once_go_to_disk_together(
     run(scene)
 
 
+def test_a_callback_that_fails_keeps_nothing_from_going_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene() -> None:
+        told: list[ListChange] = []
+
+        def fails(_: object) -> None:
+            raise RuntimeError("a bug of the page")
+
+        async with fleet(tmp_path, ["kitchen", "van"]) as (kitchen, van):
+            for register in (kitchen.on_change, kitchen.on_activity):
+                register(fails)
+            kitchen.on_change(told.append)
+            await kitchen.change_quantity(APPLES, 1)
+            await van.change_quantity(APPLES, 1)
+            await sync(kitchen, van)
+            assert kitchen.items[APPLES].quantity == 12
+            assert len([each for each in told if each.items]) == 2
+        assert "a bug of the page" in caplog.text
+        async with opened(tmp_path) as kitchen:
+            assert kitchen.items[APPLES].quantity == 12
+            await kitchen.close()
+            await kitchen.close()
+
+    run(scene)
+
+
+def test_what_was_seeded_elsewhere_is_no_news(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with (
+            opened(tmp_path, "kitchen") as kitchen,
+            opened(tmp_path, "van", start="join") as van,
+        ):
+            told: list[ListChange] = []
+            van.on_change(told.append)
+            await sync(van, kitchen)
+            assert {c.changes for t in told for c in t.items} == {()}
+            (entry,) = await van.activity()
+            assert (entry.kind, entry.by, entry.item_count) == ("received", "", 42)
+            assert van.history(APPLES) == []
+
+    run(scene)
+
+
 def test_counting_down_ends_at_the_floor(tmp_path: Path) -> None:
     async def scene() -> None:
         async with opened(tmp_path) as book:

@@ -252,7 +252,7 @@ def test_a_phone_and_two_devices_over_real_sockets_arrive_at_exact_sums(
                     book.db,
                     phone_listener.urls[0],
                     continuous=True,
-                    collections=[c for c in book.replicated() if c.collection == "_default"],
+                    collections=book.replicated_with_original(),
                     authenticator=BasicAuthenticator("bob", "pw"),
                     user_agent=VISITOR,
                 )

@@ -57,8 +57,10 @@ def test_what_is_this_device_s_own_business_stays_here(tmp_path: Path) -> None:
             await kitchen.note("error", who="Shop")
             await sync(kitchen, van)
             assert [entry.kind for entry in await van.activity()] == []
-            names = {each.collection for each in kitchen.replicated()}
+            configs = (*kitchen.replicated(), *kitchen.replicated_with_original())
+            names = {each.collection for each in configs}
             assert names == set(Inventory.COLLECTIONS)
+            assert [c.collection for c in kitchen.replicated_with_original()] == ["_default"]
             everything = {each.full_name for each in await kitchen.db.collections()}
             assert everything - {f"_default.{n}" if "." not in n else n for n in names} == {
                 "local.activity",
