@@ -37,6 +37,12 @@ def test_a_difference_tells_each_edit_with_its_device() -> None:
     assert changes.diff(SEEDED, SEEDED) == ()
 
 
+def test_only_counts_that_were_not_shown_before_are_told() -> None:
+    before = items.count(SEEDED, -2, at(1, "van"))
+    after = items.count(before, 3, at(2, "van"))
+    assert brief(changes.diff(before, after)) == [(QUANTITY, COUNTED, 3, "van")]
+
+
 def test_a_set_is_told_with_what_was_counted_after_it() -> None:
     after = items.count(items.set_quantity(SEEDED, 7, at(5, "shop")), 1, at(6, "van"))
     assert brief(changes.diff(SEEDED, after)) == [
@@ -82,6 +88,11 @@ def test_an_item_used_and_then_removed_is_none() -> None:
     used = items.count(SEEDED, -1, at(1, "van"))
     removed = items.put(used, REMOVED, True, at(2, "shop"))
     assert changes.conflicts(removed) == ()
+
+
+def test_an_item_removed_and_then_used_by_the_same_device_is_none() -> None:
+    removed = items.put(SEEDED, REMOVED, True, at(1, "shop"))
+    assert changes.conflicts(items.count(removed, -1, at(2, "shop"))) == ()
 
 
 def test_a_removed_item_that_somebody_decided_about_is_none() -> None:

@@ -65,6 +65,15 @@ def test_devices_that_know_the_same_write_the_same_list() -> None:
     assert not mirror.is_same_list(original(value=11), mirror.mirror(STATES, BLANK, AUTHOR, ""))
 
 
+def test_each_list_that_is_written_is_an_edition_of_its_own() -> None:
+    names = {
+        mirror.mirror(STATES, BLANK, author, over)["edition"]["id"]
+        for author in (AUTHOR, "f" * 32)
+        for over in ("", "1-ab", "2-cd")
+    }
+    assert len(names) == 6
+
+
 def test_a_removed_item_is_not_in_the_list() -> None:
     gone = items.put(STATES["item::beets"], REMOVED, True, Stamp("0" * 15 + "1", "van"))
     body = mirror.mirror(STATES | {"item::beets": gone}, BLANK, AUTHOR, "")
