@@ -1,6 +1,6 @@
 """One way to everything that a developer does: ``python3 tools/run.py test`` (or ``make test``).
 
-    demo      install settee and its app into .venv if needed, then put three devices on one web page
+    demo      install settee and its app into .venv if needed, then show three devices on one page
     demo-terminal   the same three in a terminal: ``settee demo``
     test      install it with its test tools, then run the tests that take under a second each
     check     everything that has to pass before a commit goes in: bash .ci/run

@@ -151,7 +151,8 @@ class Screen:
         expect(stop).to_be_visible()
 
     def peer(self, app: App) -> Locator:
-        return self.page.locator(".peer").filter(has_text=app.name)
+        name = self.page.locator(".strong", has_text=re.compile(f"^{re.escape(app.name)}$"))
+        return self.page.locator(".peer").filter(has=name)
 
     def trust(self, app: App) -> list[str]:
         """Compare the words of a device that was found; return them."""

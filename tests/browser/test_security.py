@@ -92,3 +92,18 @@ def test_a_wrong_password_is_told_and_lets_nobody_in(screen: Screen) -> None:
     screen.enter("mallory", "wrong")
     expect(screen.page.get_by_role("alert")).to_contain_text("User and password don't match")
     screen.log_in()
+
+
+def test_the_next_user_sees_nothing_of_the_former(screen: Screen) -> None:
+    page = screen.page
+    screen.tab("Settings")
+    page.get_by_role("button", name="Add user").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("User").fill("ann")
+    form.get_by_label("Password").fill("another secret")
+    form.get_by_role("button", name="Save").click()
+    expect(form).to_have_count(0)
+    page.get_by_role("button", name="Log out").click()
+    screen.log_in("ann", "another secret")
+    expect(page.get_by_text("Nothing here yet")).to_be_visible()
+    expect(page.locator(".item")).to_have_count(0)

@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from settee import AccessRequest, Activity, ListenerConnection, ListenerPasswordAuthenticator
+from settee import (
+    AccessRequest,
+    Activity,
+    ListenerConnection,
+    ListenerPasswordAuthenticator,
+    Refusal,
+)
 from settee.aio import Database, URLEndpointListener
 from settee_inventory.links.addresses import DEFAULT_PATH, invitation
 from settee_inventory.links.encryption import identity_of
@@ -84,6 +90,9 @@ class Listening:
         self.since_ms = 0
         self.mode = ""
         self.problem = ""
+        self.kept_out: set[str] = set()
+        """Devices that are not to connect, until this one logs out. By what they say that they
+        are: who lies has to be taken off the list of users."""
 
     @property
     def listener(self) -> URLEndpointListener | None:
@@ -137,7 +146,7 @@ class Listening:
                 discovery_interfaces=["127.0.0.1"] if doors.loopback else None,
                 **identity_of(mode, doors.identities),
             )
-        listener.on_status(lambda _: self._soon(self._on_change))
+        listener.on_status(lambda _: self._soon(self._came_or_went))
         listener.on_documents(
             lambda connection, batch: self._soon(
                 self._on_documents,
@@ -146,8 +155,30 @@ class Listening:
                 0 if batch.pushed else len(batch.documents),
             )
         )
-        listener.on_refused(lambda no: self._soon(self._on_refused, no.address, no.reason))
+        listener.on_refused(lambda refusal: self._soon(self._turned_away, refusal))
         return listener
+
+    def keep_out(self, device_id: str) -> None:
+        """Disconnect a device whenever it connects."""
+        self.kept_out.add(device_id)
+        self._came_or_went()
+
+    def let_in(self, device_id: str) -> None:
+        """Take back `keep_out`."""
+        self.kept_out.discard(device_id)
+        self._on_change()
+
+    def _came_or_went(self) -> None:
+        for connection in self._connections():
+            caller = caller_of(connection.user_agent)
+            if caller is not None and caller[0] in self.kept_out and self._listener is not None:
+                self._listener.disconnect(connection, final=True)
+        self._on_change()
+
+    def _turned_away(self, refusal: Refusal) -> None:
+        # A device that asks for the certificate, to compare its words, hangs up then: no news.
+        if refusal.stage != "tls" or "went away" not in refusal.reason:
+            self._on_refused(refusal.address, refusal.reason)
 
     async def stop(self) -> None:
         """Stop, and disconnect everybody. They come back when it is started again."""

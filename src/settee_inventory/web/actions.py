@@ -288,6 +288,22 @@ async def drop(desk: Desk, args: dict[str, Any]) -> bool:
     return gone is not None
 
 
+@action()
+async def keep_out(desk: Desk, args: dict[str, Any]) -> None:
+    """Disconnect a device whenever it connects."""
+    assert desk.network is not None, "logged in"
+    desk.network.listening.keep_out(_text(args, "device"))
+    desk.show_changes()
+
+
+@action()
+async def let_in(desk: Desk, args: dict[str, Any]) -> None:
+    """Let a device in again."""
+    assert desk.network is not None, "logged in"
+    desk.network.listening.let_in(_text(args, "device"))
+    desk.show_changes()
+
+
 # --- the browser ----------------------------------------------------------------------------------
 
 

@@ -30,6 +30,7 @@ from settee_inventory.web.diagnostics import versions
 __all__ = ["Desk", "LogInError"]
 
 _log: Final = logging.getLogger("settee_inventory")
+_ERRORS_SHOWN: Final = 50
 _READ_S: Final = 0.2
 _GATHER_S: Final = 0.03
 """Changes of the network within this time are shown as one."""
@@ -223,7 +224,7 @@ class Desk:
     def show_all(self) -> None:
         """Send every page its whole state: somebody came or went."""
         for session, send in list(self._views.values()):
-            send(self.state(session))
+            send({"whole": True, **self.state(session)})
 
     def _near(self) -> list[PeerFound]:
         return self._nearby.peers if self._nearby is not None else []
@@ -328,4 +329,15 @@ class Desk:
         """Return what goes into the diagnostics file: no secrets, no documents."""
         parts = self._parts() if self.book is not None else {}
         kept = ("peers", "pill", "links", "listener", "browser", "options")
-        return {"versions": versions(), **{name: parts.get(name) for name in kept}}
+        state = {"versions": versions(), **{name: parts.get(name) for name in kept}}
+        if self.book is not None:
+            entries = await self.book.activity()
+            state["counts"] = {
+                "items": len(self.book.items),
+                "devices": len(self.book.devices),
+                "conflicts": len(self.book.conflicts()),
+                "activity": len(entries),
+            }
+            told = [(each.ms, each.kind, each.detail.get("text")) for each in entries]
+            state["last_errors"] = [each for each in told if each[2]][:_ERRORS_SHOWN]
+        return state

@@ -54,6 +54,7 @@ def conflict_of(conflict: Conflict, book: Inventory) -> dict[str, Any]:
     """Return a field that could not merge, the version that is shown first."""
     versions = [conflict.shown, *conflict.others]
     makers = list(dict.fromkeys(who_is(book, each.by) for each in versions))
+    makers.sort(key=lambda name: name != "You")
     field = _FIELDS.get(conflict.field, conflict.field)
     name = conflict.item.name or "An item"
     if conflict.field == "removed":

@@ -167,7 +167,10 @@ def parts_of(
             "alone": synced_with(network) == 0,
             "waits": waits,
         },
-        "listener": listener_of(network, settings.name, clients),
+        "listener": {
+            **listener_of(network, settings.name, clients),
+            "kept_out": [device_of(book, id) for id in sorted(network.listening.kept_out)],
+        },
         "browser": {
             "online": network.online,
             "since": network.looking_since_ms,
@@ -307,6 +310,7 @@ def _client(client: Client, devices: dict[str, Any], book: Inventory) -> dict[st
     device = devices.get(client.device_id, {"name": "Another program", **UNKNOWN})
     return {
         "number": client.number,
+        "device": client.device_id,
         "name": device["name"],
         "icon": device["icon"],
         "colour": device["colour"],

@@ -77,3 +77,23 @@ def test_a_listener_that_was_on_is_on_after_the_next_log_in(tmp_path: Path) -> N
             assert shop.network.listening.port == port
 
     asyncio.run(scene())
+
+
+@pytest.mark.slow  # Two real devices, with certificates, hashed passwords and disks.
+def test_a_device_that_is_kept_out_is_out_until_it_is_let_in(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with opened(tmp_path, "Shop") as shop, opened(tmp_path, "Van", "join") as van:
+            key = await introduce(van, shop)
+            assert van.book is not None
+            assert shop.network is not None
+            listening = shop.network.listening
+            await do(shop, "keep_out", device=van.book.device_id)
+            await until(lambda: state_of(van, key) == "refused")
+            assert listening.clients == []
+            (blocked,) = shop.state(SESSION)["listener"]["kept_out"]
+            assert blocked["name"] == "Van"
+            await do(shop, "let_in", device=van.book.device_id)
+            await do(van, "connect", key=key)
+            await until(lambda: state_of(van, key) == "in sync")
+
+    asyncio.run(scene())

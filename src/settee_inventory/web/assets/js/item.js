@@ -97,7 +97,8 @@ export const ItemSheet = {
       this.past = (await attempt("history", { id: this.id })) || [];
     },
     close() {
-      history.length > 1 && history.state?.sheet ? history.back() : go("/");
+      if (history.state?.inside) history.back();
+      else go("/");
     },
     save(field) {
       return (text) => act("field", { id: this.id, field, text });

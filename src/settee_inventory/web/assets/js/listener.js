@@ -124,7 +124,13 @@ export const ListenerPage = {
       }
     },
     async drop(client) {
-      if (await attempt("drop", { number: client.number })) say(`${client.name} is disconnected. It may connect again.`);
+      const { number } = client;
+      if (!(await attempt("drop", { number }))) return;
+      const action = client.device && { label: "Block it", run: () => attempt("keep_out", { device: client.device }) };
+      say(`${client.name} is disconnected. It may connect again.`, action);
+    },
+    let_in(device) {
+      attempt("let_in", { device });
     },
   },
   template: `<div class="page"><div class="page-head"><div class="grow"><h1>Listener</h1><p class="second">Other devices connect to this one</p></div></div>
@@ -140,13 +146,15 @@ export const ListenerPage = {
       <p class="second" style="margin-top:12px">{{ restart }}</p>
       <details class="explain"><summary>Which check fits on the other devices</summary><table class="pairs"><thead><tr><th scope="col">Here</th><th scope="col">There</th><th scope="col">Gives</th></tr></thead>
         <tbody><tr v-for="(pair, n) in store.state.options.pairs" :key="n"><td>{{ pair[0] }}</td><td>{{ pair[1] }}</td><td class="second">{{ pair[2] }}</td></tr></tbody></table></details></section>
-    <section class="card all" aria-label="Connected now"><div class="side"><h2 class="grow">Connected now</h2><span class="second">{{ summary }}</span></div>
+    <section class="card all" aria-label="Connected now"><div class="side" style="margin-bottom:8px"><h2 class="grow">Connected now</h2><span class="second">{{ summary }}</span></div>
       <p v-if="!listener.clients.length" class="second" style="margin-top:8px">No device is connected. {{ listener.running ? "Scan the code above with another one." : "Start the listener first." }}</p>
       <div v-for="each in listener.clients" :key="each.number" class="client" :data-client="each.name"><dev :device="each" /><div class="grow"><div class="strong cut"><txt :of="each.name" /></div>
         <div class="second"><txt :of="each.user" />, <span class="mono">{{ each.address }}</span>, since {{ clock(each.since) }}</div>
-        <div class="second">{{ each.in }} in, {{ each.out }} out, {{ bytes(each.bytes_in + each.bytes_out) }}</div></div>
+        <div class="second">Documents: {{ each.in }} in ({{ bytes(each.bytes_in) }}), {{ each.out }} out ({{ bytes(each.bytes_out) }})</div></div>
         <chip :tone="each.busy ? 'busy' : 'ok'" :icon="each.busy ? 'sync' : 'check'" :text="each.busy ? 'Syncing' : 'In sync'" />
-        <button type="button" class="btn danger" :aria-label="'Disconnect ' + each.name" @click="drop(each)">Disconnect</button></div></section></div>
+        <button type="button" class="btn danger" :aria-label="'Disconnect ' + each.name" @click="drop(each)">Disconnect</button></div>
+      <p v-for="each in listener.kept_out" :key="each.id" class="second side" style="margin-top:8px"><span class="grow"><txt :of="each.name" /> is blocked here.</span>
+        <button type="button" class="btn plain" @click="let_in(each.id)">Let it in again</button></p></section></div>
     <stop-dialog v-if="stopping" :clients="listener.clients" @close="stopping = false" @stop="really" />
     <dialog-box v-if="owning" label="Own certificate file" @close="owning = false"><form class="stack gap16" novalidate @submit.prevent="own"><h2>Own certificate file</h2>
       <label class="labelled"><span class="label">File (.p12 or .pfx); empty takes the one that was chosen before</span><input class="field" style="padding-top:10px" type="file" accept=".p12,.pfx" @change="file = $event.target.files[0]" /></label>

@@ -1,4 +1,5 @@
 // The frame of all pages: who this is, the tabs, the state of all links, the line at the foot.
+import { ago } from "./words.js";
 import { appearance, go, hush, store } from "./store.js";
 import { Dev, MiIcon, Txt } from "./parts.js";
 import { ListPage } from "./list.js";
@@ -43,6 +44,10 @@ export const Shell = {
   },
   computed: {
     state: () => store.state,
+    more() {
+      const { more, at } = this.state.pill;
+      return more || (at ? `Last change ${ago(at, store.now)}` : "");
+    },
     item: () => (store.path.startsWith("/item/") ? decodeURIComponent(store.path.slice(6)) : null),
     path() {
       return this.item ? "/" : store.path;
@@ -83,7 +88,7 @@ export const Shell = {
       <a class="foot" href="/browser" @click.prevent="go('/browser')">
         <span class="side"><span class="devs grow"><dev v-for="(each, n) in state.pill.devices.slice(0, 5)" :key="n" :device="each" size="tiny" /></span>
         <mi-icon :name="state.pill.icon" :class="'t-' + state.pill.tone" /></span>
-        <span class="strong">{{ state.pill.long }}</span><span class="least">{{ state.pill.more }}</span></a>
+        <span class="strong">{{ state.pill.long }}</span><span class="least">{{ more }}</span></a>
     </nav>
     <header class="topbar"><dev :device="state.me" /><div class="grow"><div class="who cut"><txt :of="state.me.name" /></div>
       <div class="least cut"><txt :of="state.me.user" /></div></div><pill :pill="state.pill" /></header>

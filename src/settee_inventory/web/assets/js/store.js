@@ -48,8 +48,13 @@ export function answer(number, ok, value) {
   if (asked) ok ? asked.resolve(value) : asked.reject(value);
 }
 
-/** Take in what has changed: whole parts of the state, but items one by one. */
-export function patch({ items, news, ...parts }) {
+/** Take in what has changed: whole parts of the state, but items one by one; or a `whole` state. */
+export function patch({ items, news, whole, ...parts }) {
+  if (whole) {
+    // Somebody has come or gone: nothing of the former stays.
+    store.state = { items: {} };
+    store.fresh = {};
+  }
   for (const [id, item] of Object.entries(items || {})) {
     if (item === null) delete store.state.items[id];
     else store.state.items[id] = item;
@@ -92,7 +97,7 @@ export function hush() {
 }
 
 export function go(path) {
-  if (path !== location.pathname) history.pushState(null, "", path);
+  if (path !== location.pathname) history.pushState({ inside: true }, "", path);
   const stays = store.path.startsWith("/item/") || path.startsWith("/item/");
   store.path = path;
   if (!stays) scrollTo(0, 0);
