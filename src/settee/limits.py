@@ -29,6 +29,9 @@ BLOB_BYTES_MAX: Final = 2**30
 REVISION_ID_BYTES_MAX: Final = 512
 """Longest revision ID or version read from a peer."""
 
+REVISION_NAME_BYTES_MAX: Final = 64 * 1024
+"""Longest name of a revision in an offer: where versions are spoken it may be a whole vector."""
+
 HISTORY_NAMES_MAX: Final = 50
 """Ancestors kept and sent per document: Couchbase Lite 3.1's own depth."""
 

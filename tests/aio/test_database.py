@@ -79,8 +79,10 @@ def test_a_transaction_sees_its_writes_and_others_wait(play: Play) -> None:
     async def scene(db: Database) -> None:
         items = db.default_collection
         order: list[str] = []
+        begun = asyncio.Event()
 
         async def other() -> None:
+            await begun.wait()
             order.append("asks")
             assert not await items.contains("a")
             await items.put("other", {})
@@ -89,6 +91,7 @@ def test_a_transaction_sees_its_writes_and_others_wait(play: Play) -> None:
         task = asyncio.create_task(other())
         async with db.transaction():
             await items.put("a", {"n": 1})
+            begun.set()
             await asyncio.sleep(0)
             assert [each async for each in items] == ["a"]
             assert [each["n"] async for each in items.documents()] == [1]

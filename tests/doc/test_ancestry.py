@@ -8,6 +8,7 @@ from settee.doc.ancestry import (
     ancestors_held,
     assert_sound,
     born_at,
+    decoded,
     has_room,
     history_for,
     known,
@@ -15,7 +16,7 @@ from settee.doc.ancestry import (
 )
 from settee.doc.conflict import saved
 from settee.doc.revision import check_history, filler, generation, name, step, version_of
-from settee.doc.version import RTE, TIME_MIN, Vector, Version, source_text
+from settee.doc.version import RTE, TIME_MIN, Vector, Version, encode_tree, source_text
 
 A, C = "wnucF2LvT2yMhMGFY0x7jQ", "UAw43SNtT+Kfr2eFge5bKw"
 NOW = 0x18EA99BB8E3C0000
@@ -182,3 +183,25 @@ def test_a_broken_invariant_is_noticed(change):
     assert_sound(SOUND)
     with pytest.raises(AssertionError):
         assert_sound(SOUND._replace(**change))
+
+
+def test_steps_lead_down_by_names_that_nobody_can_have_seen():
+    state = long_document(5)
+    base = state.history[-1]
+    names = history_for(state, base, 50)
+    steps = history_for(state, base, 50, steps=True)
+    assert [generation(each) for each in steps] == [generation(each) for each in names]
+    assert [version_of(each) for each in steps] == [version_of(each) for each in names]
+    assert set(steps) & set(names) == {base}
+    assert check_history(state.tid, steps)
+
+
+def test_an_encoded_name_that_settee_made_is_read_as_its_version():
+    state = long_document(3)
+    for tid in (state.tid, *state.history):
+        encoded = Vector(encode_tree(tid))
+        assert decoded(state, encoded) == Vector(version_of(tid))
+    stranger = Vector(encode_tree("3-ff" + "12" * 24))
+    assert decoded(state, stranger) == stranger, "it holds too little to be read alone"
+    native = Vector(encode_tree("3-" + "ab" * 20))
+    assert decoded(state, native) == native

@@ -14,7 +14,6 @@ from settee.doc.conflict import (
     history_for,
     known,
     learn,
-    propose_status,
     rank,
     relate,
     resolve,
@@ -396,22 +395,6 @@ def test_a_deletion_outranks_an_edit_and_a_later_version_an_earlier_one():
     assert rank(Vector(A2), False) > rank(Vector(A1), False)
     assert rank(Vector(T2, (), (A1,)), False) > rank(Vector(A1), False)
     assert rank(Vector(T2, (), (A1,)), False) < rank(Vector(A2), False)
-
-
-# --- propose_status -----------------------------------------------------------------------------
-
-
-def test_couchbase_lites_own_table_is_followed_where_conflicts_are_refused(created, edited):
-    assert propose_status(None, T2_NAME, "") == (0, "")
-    assert propose_status(None, T2_NAME, A1_NAME) == (409, "")
-    assert propose_status(edited, T2_NAME, "") == (304, T2_NAME)
-    assert propose_status(edited, "3-cc", T2_NAME) == (0, T2_NAME)
-    assert propose_status(edited, T2_OTHER, A1_NAME) == (409, T2_NAME)
-    assert propose_status(edited, "1-cc", "") == (409, T2_NAME)
-    tombstone = saved(edited, A2, True)
-    assert propose_status(tombstone, "1-cc", "") == (0, tombstone.tid)
-    lifted = learn(created, name(4, A1))
-    assert propose_status(lifted, T2_NAME, A1_NAME) == (0, lifted.tid)
 
 
 # --- properties ---------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from settee.doc.revision import (
     check_history,
     digest,
     filler,
+    first_name,
     generation,
     is_acceptable,
     is_derived,
@@ -230,3 +231,25 @@ def test_generations_that_would_end_a_document_are_refused():
     assert is_acceptable(name(3, Version(GENERATION_NATIVE_RECEIVED_MAX << 40, RTE)))
     assert not is_acceptable(name(3, Version((GENERATION_NATIVE_RECEIVED_MAX + 1) << 40, RTE)))
     assert not check_history("4-dd", [name(3, Version(TIME_MAX, RTE))])
+
+
+@pytest.mark.parametrize(
+    ("vector", "first"),
+    [
+        (f"{2**60:x}@{'a' * 21}A", name(1, Version(2**60, "a" * 21 + "A"))),
+        (f"{2**60:x}@{'a' * 21}A; {2**59:x}@{'b' * 21}A", ""),
+        (f"{2**60:x}@{RTE}", ""),
+        (f"1@{'a' * 21}A", ""),
+        (f"{'f' * 17}@{'a' * 21}A", ""),
+        (f"x@{'a' * 21}A", ""),
+        ("", ""),
+    ],
+)
+def test_only_a_single_version_of_a_clock_names_a_first_revision(vector, first):
+    assert first_name(vector) == first
+
+
+def test_ancestors_of_a_revision_without_a_name_are_checked_by_themselves():
+    assert check_history("", ["2-bb", "1-aa"], contiguous=False)
+    assert not check_history("", ["1-aa", "2-bb"], contiguous=False)
+    assert not check_history("", ["2-x"], contiguous=False)

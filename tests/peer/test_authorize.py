@@ -122,3 +122,37 @@ def test_who_may_write_a_document_may_delete_it(
         del van.default_collection["a"]
         assert push_as("bob", van, url) == []
     assert "a" not in kitchen.default_collection
+
+
+def test_a_document_made_while_its_writer_was_being_judged_is_not_written_over(
+    kitchen: Database, tmp_path: Path
+) -> None:
+    """What was allowed was to make it, not to replace somebody else's."""
+    asked: list[str] = []
+
+    def judge(request: AccessRequest) -> bool:
+        if request.write:
+            asked.append(str(request.document.get("owner")))
+            if len(asked) == 1:
+                kitchen.default_collection["it"] = {"owner": "eve", "n": 1}
+        return request.document.get("owner") == request.user
+
+    with (
+        URLEndpointListener(
+            kitchen,
+            host="127.0.0.1",
+            tls_identity=IDENTITY,
+            authenticator=ListenerPasswordAuthenticator(lambda user, password: password == "x"),
+            authorize=judge,
+        ) as listener,
+        Database("van", directory=tmp_path) as van,
+    ):
+        van.default_collection["it"] = {"owner": "bob", "n": 2}
+        result = van.replicate(
+            listener.urls[0],
+            authenticator=BasicAuthenticator("bob", "x"),
+            pinned_server_certificate=IDENTITY.fingerprint,
+        )
+    assert [error.doc_id for error in result.errors] == ["it"]
+    assert kitchen.default_collection["it"]["owner"] == "eve"
+    assert asked[:2] == ["bob", "eve"]

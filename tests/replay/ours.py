@@ -105,14 +105,20 @@ class Ours:
         return PassivePeer(self.db, options, self.runtime)
 
     async def ask(self, passive: PassivePeer, dialog: Dialog) -> Accept | Refuse:
-        """Let the listener decide about a recorded HTTP request."""
+        """Let the listener decide about a recorded HTTP request.
+
+        Of several sub-protocols it is offered the one that the recorded listener chose: the
+        conversation that follows is in that one.
+        """
         head = dialog.head
         check_upgrade(head)
+        offered = tokens(head.headers.get("sec-websocket-protocol", ""))
+        chosen = [name for name in offered if f"Protocol: {name}" in dialog.answer_text]
         request = UpgradeRequest(
             path=head.target,
             segments=path_segments(head.target),
             headers=head.headers,
-            subprotocols=tuple(tokens(head.headers.get("sec-websocket-protocol", ""))),
+            subprotocols=tuple(chosen or offered),
             user_agent=head.headers["user-agent"],
             origin=None,
         )

@@ -22,7 +22,7 @@ from settee.peer.driver import SessionDriver
 from settee.peer.passive import ListenerOptions
 from settee.peer.target import Target
 from tests.replay.active import Played, ScriptedPeer
-from tests.replay.log import Dumped, Edit, Failed, Key, Side, Sync, canonical
+from tests.replay.log import Dumped, Edit, Key, Side, Sync, canonical
 from tests.replay.ours import Ours
 from tests.replay.passive import ScriptedListener, Serving
 from tests.replay.recording import DEFAULT, Dialog, Scenario
@@ -77,15 +77,15 @@ def play_to_listener(
     played: Scenario,
     directory: Path,
     *,
-    refusals: frozenset[Key] = frozenset(),
     on_frame: OnFrame = _unseen,
 ) -> None:
     """Play the recorded active peer of a scenario to a settee listener.
 
-    `refusals`: pushed revisions that the recorded listener took as a branch, and settee's refuses.
+    What the recorded listener took as a branch beside its own, settee's resolves: there its end has
+    to be what the engine's own default rule would choose, and know both revisions.
     `on_frame`: sees each frame as it is sent, with its direction.
     """
-    peer = ScriptedPeer(played, refusals=refusals)
+    peer = ScriptedPeer(played)
     with ours_for(played, "srv", directory) as ours:
         passive = ours.listener(
             ListenerOptions(
@@ -112,9 +112,14 @@ def play_to_listener(
             connection = Played(peer, mine, dialog, step, ours.edit)
             driver = ours.serve(accept, theirs)
             ours.loop.run_until_complete(_play(connection, driver))
-            _check_played(connection, driver, dialog, step, refusals)
+            _check_played(connection, driver, dialog, step)
         assert next(dialogs, None) is None
-        compare(ours.dumped(), played.log.final["srv"], branches=False)
+        end, logged = ours.dumped(), played.log.final["srv"]
+        for place in [place for place, dumped in logged.items() if dumped.conflicted]:
+            _compare_resolved(ours, played, place, logged[place])
+            del end[place]
+        closed = {place: dumped for place, dumped in logged.items() if not dumped.conflicted}
+        compare(end, closed, branches=False)
     compare(peer.holdings.dumped(), played.log.final["cli"], branches=True)
 
 
@@ -135,16 +140,11 @@ def _check_played(
     driver: SessionDriver,
     dialog: Dialog,
     sync: Sync,
-    refusals: frozenset[Key],
 ) -> None:
     assert driver.error is None
-    refused = {(key.doc_id, key.tid) for key in refusals}
-    replicated = {one for one in sync.replicated if (one.doc_id, one.tid) not in refused}
-    failed = sync.failed | {
-        Failed("push", one.doc_id, one.tid, "WebSocket/409") for one in sync.replicated - replicated
-    }
+    replicated = sync.replicated
     assert connection.replicated == replicated
-    assert connection.failed == failed
+    assert connection.failed == sync.failed
     assert connection.asked_blobs == {
         said.properties["digest"]
         for (end, _), said in dialog.requests.items()

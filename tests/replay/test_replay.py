@@ -22,7 +22,7 @@ from settee.peer.active import ActivePeer, ReplicatorOptions
 from settee.peer.passive import ListenerOptions
 from settee.peer.target import Target
 from tests import captures
-from tests.replay.log import Dumped, Edit, Key, Log, Replicated, Sync
+from tests.replay.log import Dumped, Edit, Log, Replicated, Sync
 from tests.replay.ours import Ours
 from tests.replay.play import play_from_listener, play_to_listener
 from tests.replay.recording import DEFAULT, Dialog, Said, Scenario, scenario
@@ -31,15 +31,6 @@ from tests.simulation.links import link_pair
 from tests.simulation.loop import VirtualLoop
 
 LEVEL_3 = [name for name in captures.scenarios() if name.startswith(("3.1/", "4-revtree/"))]
-
-BRANCHES = {
-    "4-revtree/conflict": frozenset(
-        {Key(DEFAULT, "c1", "2-2f0deb633414b78da34c1312231a5e763f7ae095")}
-    )
-}
-"""What the recorded listener stored as a branch beside its current revision. settee's listener
-keeps one revision of a document and answers 409 (wire protocol 3.7, step 8): the current revision,
-its body and its ancestry are as logged, the branch is missing."""
 
 ONLY_LISTENERS = {
     "auth": "the refusals are HTTP; what follows is pull3",
@@ -56,7 +47,7 @@ def test_all_recorded_level_3_scenarios_are_there() -> None:
 def test_the_recorded_active_peer_and_settees_listener_come_to_the_logged_state(
     name: str, tmp_path: Path
 ) -> None:
-    play_to_listener(scenario(name), tmp_path, refusals=BRANCHES.get(name, frozenset()))
+    play_to_listener(scenario(name), tmp_path)
 
 
 @pytest.mark.parametrize("name", [n for n in LEVEL_3 if n.split("/")[1] not in ONLY_LISTENERS])

@@ -395,9 +395,9 @@ def test_held_answers_in_the_order_asked(store: Store) -> None:
         assert revisions.held(reader, 1, [], None) == []
         found = revisions.held(reader, 1, ["b", "x", "a"], None)
     assert found == [
-        Held("2-bb", True, f"2bb00000000@{RTE}", "", "1-aa", ""),
+        Held("2-bb", True, f"2bb00000000@{RTE}", "", "1-aa", "", 2),
         None,
-        Held("1-aa", False, f"1aa00000000@{RTE}", "", "", ""),
+        Held("1-aa", False, f"1aa00000000@{RTE}", "", "", "", 1),
     ]
     assert isinstance(found[0], Held)
 
@@ -420,3 +420,166 @@ def test_a_damaged_row_is_told_as_damage(store: Store) -> None:
     store.write(lambda w: w.run("UPDATE docs_1 SET history = 'zzz'"))
     with pytest.raises(CorruptDatabaseError, match="'a'"):
         _apply(store, _rev("a", "3-dd", "2-cc,1-aa"))
+
+
+# --- revisions that came as versions --------------------------------------------------------------
+
+B = "UAw43SNtT+Kfr2eFge5bKw"
+
+
+def _time(seconds: float) -> int:
+    return NOW_NS + int(seconds * 1e9)
+
+
+def _vector(*versions: tuple[float, str]) -> str:
+    cv, *others = (Version(_time(seconds), source) for seconds, source in versions)
+    return format_vector(Vector(cv, (), tuple(others)))
+
+
+def test_a_version_without_a_tree_name_is_given_one(store: Store) -> None:
+    (applied,) = _apply(store, _rev("a", "", vector=_vector((-60, A))))
+    assert applied == Applied(Outcome.STORED, 1, _derived(-60))
+    assert _held(store).vector == _vector((-60, A))
+
+
+def test_a_version_with_ancestors_stands_above_them(store: Store) -> None:
+    vector = _vector((-50, A), (-60, B))
+    (applied,) = _apply(store, _rev("a", "", vector=vector))
+    assert applied.tid == _derived(-50, 2)
+    assert _held(store).history == _derived(-60, 1, B)
+    conflict.assert_sound(documents_state(store))
+
+
+def documents_state(store: Store) -> conflict.State:
+    held = _held(store)
+    names = [tuple(filter(None, text.split(","))) for text in (held.aka, held.history)]
+    return conflict.State(held.tid, held.deleted, parse_vector(held.vector), *names)
+
+
+def test_versions_decide_what_is_newer_older_and_in_conflict(store: Store) -> None:
+    _apply(store, _rev("a", "", vector=_vector((-60, A)), body=b'{"n":1}'))
+    newer = _rev("a", "", vector=_vector((-50, B), (-60, A)), body=b'{"n":2}')
+    assert _apply(store, newer, policy=REFUSE)[0].outcome is Outcome.STORED
+    older = _rev("a", "", vector=_vector((-60, A)), body=b'{"n":1}')
+    assert _apply(store, older, policy=REFUSE)[0].outcome is Outcome.OLD
+    same = _rev("a", "", vector=_vector((-50, B)), body=b'{"n":2}')
+    assert _apply(store, same, policy=REFUSE)[0].outcome is Outcome.SAME
+    rival = _rev("a", "", vector=_vector((-40, A)), body=b'{"n":3}')
+    assert _apply(store, rival, policy=REFUSE)[0].outcome is Outcome.REFUSED
+    assert _body(store) == b'{"n":2}'
+
+
+def test_two_that_contain_each_other_are_resolved_where_conflicts_are_refused_too(
+    store: Store,
+) -> None:
+    _apply(store, _rev("a", "", vector=_vector((-60, A), (-50, B)), body=b'{"n":1}'))
+    other = _rev("a", "", vector=_vector((-50, B), (-60, A)), body=b'{"n":2}')
+    assert _apply(store, other, policy=REFUSE)[0].outcome is Outcome.RESOLVED
+    assert parse_vector(_held(store).vector).cv.source not in (A, B), "over both"
+
+
+def test_what_a_peer_knows_besides_of_the_same_version_is_learnt(store: Store) -> None:
+    _apply(store, _rev("a", "", vector=_vector((-50, A))))
+    _apply(store, _rev("a", "", vector=_vector((-50, A), (-60, B))))
+    assert _held(store).vector == _vector((-50, A), (-60, B))
+
+
+def test_a_mark_is_the_version_that_the_remote_told(store: Store) -> None:
+    remote = store.write(lambda w: marks.remote_id(w, "a peer"))
+    _apply(store, _rev("a", "", vector=_vector((-50, A), (-60, B))), remote=remote)
+    assert _held(store, remote=remote).mark == _derived(-50, 2)
+    _apply(store, _rev("a", "", vector=_vector((-60, B))), remote=remote)
+    assert _held(store, remote=remote).mark == _derived(-60, 1, B)
+
+
+def test_a_document_reborn_at_a_remote_that_knew_its_deletion_is_taken(store: Store) -> None:
+    remote = store.write(lambda w: marks.remote_id(w, "a peer"))
+    _apply(store, _rev("a", "", vector=_vector((-60, A)), deleted=True), remote=remote)
+    reborn = _rev("a", "", vector=_vector((-50, B)), body=b'{"n":1}')
+    (applied,) = _apply(store, reborn, remote=remote)
+    assert applied.outcome is Outcome.STORED
+    assert _body(store) == b'{"n":1}'
+
+
+def test_a_document_made_by_a_remote_that_did_not_know_of_its_deletion_stays_deleted(
+    store: Store,
+) -> None:
+    remote = store.write(lambda w: marks.remote_id(w, "a peer"))
+    _apply(store, _rev("a", "", vector=_vector((-60, A)), deleted=True))
+    made = _rev("a", "", vector=_vector((-50, B)), body=b'{"n":1}')
+    assert _apply(store, made, remote=remote)[0].outcome is Outcome.RESOLVED
+    assert _held(store).deleted
+
+
+def test_an_encoded_name_that_settee_made_is_read_as_its_version(store: Store) -> None:
+    """A database that was upgraded from trees encodes the name that it knew."""
+    _apply(store, _rev("a", _derived(-60, 3), body=b'{"n":1}'))
+    encoded = revision.encode_tree(_derived(-60, 3))
+    vector = format_vector(Vector(Version(_time(-50), B), (), (encoded,)))
+    (applied,) = _apply(store, _rev("a", "", vector=vector, body=b'{"n":2}'), policy=REFUSE)
+    assert applied.outcome is Outcome.STORED
+    assert _held(store).vector == _vector((-50, B), (-60, A))
+
+
+@pytest.mark.parametrize("vector", ["", "nonsense", "1@" + A, _vector((-60, A)) + "; x"])
+def test_a_revision_without_a_name_or_a_usable_vector_is_malformed(
+    store: Store, vector: str
+) -> None:
+    assert _apply(store, _rev("a", "", vector=vector))[0].outcome is Outcome.MALFORMED
+    assert _apply(store, _rev("b", "", vector=_vector((999, A))))[0].outcome is Outcome.AHEAD
+
+
+# --- names ----------------------------------------------------------------------------------------
+
+
+def test_a_name_that_a_peer_uses_is_learnt_without_a_new_sequence(store: Store) -> None:
+    remote = store.write(lambda w: marks.remote_id(w, "a peer"))
+    _apply(store, _rev("a", _derived(-60, 2)))
+    names = [("a", _derived(-60, 7)), ("nobody", "1-aa")]
+    store.write(lambda w: revisions.learn(w, 1, names, remote=remote))
+    held = _held(store, remote=remote)
+    assert (held.tid, held.mark, held.seq) == (_derived(-60, 7), _derived(-60, 7), 1)
+
+
+def test_a_name_that_is_to_be_announced_anew_takes_a_new_sequence(store: Store) -> None:
+    _apply(store, _rev("a", _derived(-60, 2), body=b'{"n":1}'))
+    names = [("a", _derived(-60, 7))]
+    store.write(lambda w: revisions.learn(w, 1, names, remote=None, renumber=True))
+    assert (_held(store).tid, _held(store).seq) == (_derived(-60, 7), 2)
+    assert _body(store) == b'{"n":1}'
+
+
+def test_a_document_is_saved_once_more_over_itself(store: Store) -> None:
+    _apply(store, _rev("a", _derived(-60, 2), body=b'{"n":1}'))
+    store.write(lambda w: revisions.renew(w, 1, "a", _derived(-60, 5)))
+    held = _held(store)
+    assert held.seq == 2
+    assert parse_vector(held.vector).pv == (Version(_time(-60), A),)
+    assert _body(store) == b'{"n":1}'
+
+
+def test_a_document_that_changed_meanwhile_is_not_saved_once_more(store: Store) -> None:
+    _apply(store, _rev("a", _derived(-60, 2)))
+    store.write(lambda w: revisions.renew(w, 1, "a", _derived(-70, 2)))
+    store.write(lambda w: revisions.renew(w, 1, "nobody", _derived(-60, 2)))
+    assert _held(store).seq == 1
+
+
+# --- what a revision was allowed over -------------------------------------------------------------
+
+
+def test_a_revision_is_written_over_what_it_was_allowed_over_and_nothing_else(store: Store) -> None:
+    first = _rev("a", "1-aa", body=b'{"n":1}')._replace(over="")
+    assert _apply(store, first)[0].outcome is Outcome.STORED
+    late = _rev("a", "2-bb", "1-aa", b'{"n":2}')
+    assert _apply(store, late._replace(over=""))[0] == Applied(Outcome.CHANGED, 1, "1-aa")
+    assert _apply(store, late._replace(over="1-cc"))[0].outcome is Outcome.CHANGED
+    assert _apply(store, _rev("b", "1-aa")._replace(over="1-cc"))[0].outcome is Outcome.CHANGED
+    assert _body(store) == b'{"n":1}'
+    assert _apply(store, late._replace(over="1-aa"))[0].outcome is Outcome.STORED
+
+
+def test_another_name_of_what_it_was_allowed_over_is_the_same(store: Store) -> None:
+    _apply(store, _rev("a", _derived(-60, 3)))
+    newer = _rev("a", "4-bb", _derived(-60, 3))._replace(over=_derived(-60, 1))
+    assert _apply(store, newer)[0].outcome is Outcome.STORED

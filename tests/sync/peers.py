@@ -74,7 +74,7 @@ class MemoryStorage:
         self.bodies: dict[tuple[int, str, str], bytes] = {}
         self.time_max = 2**62
         self.may_push: Callable[[str], bool] = lambda _: True
-        self.may_pull: Callable[[RevisionIn], bool] = lambda _: True
+        self.may_pull: Callable[[RevisionIn], bool | str] = lambda _: True
         self.fail: Callable[[asks.Effect], SetteeError | None] = lambda _: None
         self._keeps_marks = marks
         self._source = letter * 21 + "A"
@@ -183,14 +183,24 @@ class MemoryStorage:
                 doc.body,
             )
             for base in bases[n] if bases else ():
-                if (c, doc_id, base) in self.bodies:
-                    out = out._replace(base=base, base_body=self.bodies[c, doc_id, base])
+                body = self._body(c, doc_id, base)
+                if body is not None:
+                    out = out._replace(base=base, base_body=body)
                     break
             result.append(out)
         return result
 
     def _ReadBases(self, c: int, wanted: list[tuple[str, str]]) -> list[bytes | None]:
-        return [self.bodies.get((c, doc_id, tid)) for doc_id, tid in wanted]
+        return [self._body(c, doc_id, tid) for doc_id, tid in wanted]
+
+    def _body(self, c: int, doc_id: str, tid: str) -> bytes | None:
+        if (c, doc_id, tid) in self.bodies or tid == "":
+            return self.bodies.get((c, doc_id, tid))
+        version = revision.version_of(tid)
+        for (kept_c, kept_id, kept), body in self.bodies.items():
+            if (kept_c, kept_id) == (c, doc_id) and revision.version_of(kept) == version:
+                return body
+        return None
 
     def _KeepBases(self) -> None:
         pass  # They are always kept here.
@@ -198,7 +208,7 @@ class MemoryStorage:
     def _FilterPush(self, c: int, doc_ids: list[str]) -> list[bool]:
         return [self.may_push(doc_id) for doc_id in doc_ids]
 
-    def _FilterPull(self, c: int, revisions: list[RevisionIn]) -> list[bool]:
+    def _FilterPull(self, c: int, revisions: list[RevisionIn]) -> list[bool | str]:
         return [self.may_pull(item) for item in revisions]
 
     def _PurgeDocuments(self, c: int, doc_ids: list[str]) -> list[bool]:
@@ -217,7 +227,7 @@ class MemoryStorage:
             s = doc.state
             names = ",".join(s.aka), ",".join(s.history)
             mark = self.marks.get((c, doc_id), "")
-            result.append(Held(s.tid, s.deleted, format_vector(s.vector), *names, mark))
+            result.append(Held(s.tid, s.deleted, format_vector(s.vector), *names, mark, doc.seq))
         return result
 
     def _SaveRevisions(
@@ -242,11 +252,17 @@ class MemoryStorage:
         doc = self.docs[c].get(item.doc_id)
         state = None if doc is None else doc.state
         seq, tid = (0, "") if doc is None else (doc.seq, doc.state.tid)
+        if item.over is not None and item.over != tid:
+            return Applied(Outcome.CHANGED, seq, tid)
+        if doc is None and not item.tid:
+            item = item._replace(tid=revision.first_name(item.vector))
         history = tuple(item.history.split(",")) if item.history else ()
         try:
             told = parse_vector(item.vector) if item.vector else None
             if not revision.check_history(item.tid, history, contiguous=told is None):
                 return Applied(Outcome.MALFORMED, seq, tid)
+            if state is not None and told is not None:
+                told = conflict.decoded(state, told)
             said = told or conflict.claims(item.tid, history)
         except InvalidDocumentError:
             return Applied(Outcome.MALFORMED, seq, tid)
@@ -256,7 +272,9 @@ class MemoryStorage:
         self._time = max(self._time, *times, 0)
         applied = self._decide(c, item, doc, state, history, told, policy)
         if applied.outcome is not Outcome.CONFLICT:
-            self._mark(c, item.doc_id, item.tid)
+            same = applied.tid and revision.version_of(applied.tid) == said.cv
+            heard = applied.tid if same else revision.name(1, said.cv)
+            self._mark(c, item.doc_id, item.tid or heard)
         return applied
 
     def _decide(
@@ -274,13 +292,15 @@ class MemoryStorage:
         body, blobs = item.body, item.blobs
         if doc is not None and state is not None:
             if relation in (Relation.SAME, Relation.OLD):
-                learned = conflict.learn(state, item.tid) or state
+                learned = self._learned(state, item.tid, told) or state
                 self.docs[c][item.doc_id] = doc._replace(state=learned)
                 outcome = Outcome.SAME if relation is Relation.SAME else Outcome.OLD
                 return Applied(outcome, doc.seq, learned.tid)
-            reborn = state.deleted and not history and policy is ConflictPolicy.REFUSE
+            root = not history and (told is None or not (told.mv or told.pv))
+            reborn = state.deleted and root and policy is ConflictPolicy.REFUSE
             if relation is not Relation.NEWER and not reborn:
-                if policy is not ConflictPolicy.RESOLVE:
+                mutual = relation is Relation.MUTUAL and policy is ConflictPolicy.REFUSE
+                if policy is not ConflictPolicy.RESOLVE and not mutual:
                     refused = policy is ConflictPolicy.REFUSE
                     outcome = Outcome.REFUSED if refused else Outcome.CONFLICT
                     return Applied(outcome, doc.seq, state.tid)
@@ -300,6 +320,29 @@ class MemoryStorage:
         adopted = conflict.adopt(state, item.tid, history, told, item.deleted)
         stored = self._put(c, item.doc_id, adopted, body, blobs)
         return Applied(outcome, stored.seq, stored.state.tid)
+
+    def _learned(self, state: State, tid: str, told: Vector | None) -> State | None:
+        if told is not None and told.cv == state.vector.cv:
+            return conflict.learn(state, tid or revision.name(1, told.cv), told)
+        return conflict.learn(state, tid) if tid else None
+
+    def _LearnNames(self, c: int, names: list[tuple[str, str]], renumber: bool) -> None:
+        for doc_id, tid in names:
+            doc = self.docs[c].get(doc_id)
+            if doc is None:
+                continue
+            state = conflict.learn(doc.state, tid) or doc.state
+            if renumber:
+                self._put(c, doc_id, state, doc.body, doc.blobs)
+            else:
+                self.docs[c][doc_id] = doc._replace(state=state)
+            self._mark(c, doc_id, tid)
+
+    def _Renew(self, c: int, doc_id: str, tid: str) -> None:
+        doc = self.docs[c].get(doc_id)
+        if doc is not None and revision.version_of(doc.state.tid) == revision.version_of(tid):
+            state = conflict.saved(doc.state, self._version(), doc.state.deleted)
+            self._put(c, doc_id, state, doc.body, doc.blobs)
 
     def _FindMissingBlobs(self, digests: list[str]) -> list[str]:
         return [digest for digest in digests if digest not in self.blobs]
@@ -337,6 +380,7 @@ def active(
     *collections: CollectionName, push: bool = True, pull: bool = True, **more: Any
 ) -> SessionConfig:
     names = collections or (DEFAULT,)
+    more.setdefault("level", 4 if more.get("peer_is_settee") else 3)
     ids = tuple(f"cp-{name.path}" for name in names)
     return SessionConfig(
         active=True, collections=names, checkpoint_ids=ids, push=push, pull=pull, **more
@@ -344,6 +388,7 @@ def active(
 
 
 def passive(*collections: CollectionName, **more: Any) -> SessionConfig:
+    more.setdefault("level", 4 if more.get("peer_is_settee") else 3)
     return SessionConfig(active=False, collections=collections or (DEFAULT,), **more)
 
 
@@ -380,6 +425,15 @@ class Driven:
         tid = self.storage.save(doc_id, body, c)
         self.changed(c)
         return tid
+
+    def listened(self) -> bool:
+        """Let the time pass in which a passive peer listens before it speaks, if it does now."""
+        deadlines = [pusher.deadline() for pusher in self.session.pushers.values()]
+        until = max((d for d in deadlines if d is not None), default=None)
+        if until is None or self.finished is not None:
+            return False
+        self.elapse(until - self.now)
+        return True
 
     def elapse(self, seconds: float) -> None:
         self.now += seconds
@@ -473,7 +527,8 @@ class Two:
 
     def run(self, until: Callable[[], bool] = lambda: False) -> Two:
         for _ in range(100_000):
-            if not self.step() or until():
+            moved = self.step()
+            if until() or not (moved or self.b.listened()):
                 return self
         raise AssertionError("the two never fall silent")
 
@@ -485,7 +540,8 @@ def sync(
     serve = {k: more.pop(k) for k in ("serve",) if k in more}.get("serve", {})
     settee = more.get("peer_is_settee", False)
     a = Driven(active(*collections, **more), left)
-    b = Driven(passive(*collections, peer_is_settee=settee, **serve), right)
+    level = more.get("level", 4 if settee else 3)
+    b = Driven(passive(*collections, peer_is_settee=settee, level=level, **serve), right)
     two = Two(a, b)
     a.start()
     two.run()
@@ -504,6 +560,8 @@ class ScriptedPeer:
         self.replies: dict[int, Reply] = {}
         self.blobs: dict[int, bytes] = {}
         self._tokens = 0
+        self.patient = True
+        """Whether to let the time pass in which the session listens before it speaks."""
         self.answering: dict[str, Callable[[Request], None]] = {}
 
     def run(self) -> ScriptedPeer:
@@ -517,7 +575,7 @@ class ScriptedPeer:
             if back:
                 session.receive(back, self.driven.now)
             moved |= self.driven.work()
-            if not (frames or back or moved):
+            if not (frames or back or moved or (self.patient and self.driven.listened())):
                 return self
         raise AssertionError("it never falls silent")
 

@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
+from settee.doc.records import RevisionIn
 from settee.limits import INBOUND_BYTES_MAX
 from settee.sync import arrivals as arrivals_module
 from settee.sync import effects as asks
@@ -210,3 +211,23 @@ def test_without_a_filter_nobody_is_asked() -> None:
     driven, peer = pulling()
     peer.ask("rev", {}, id="a", rev="1-aa", sequence="1")
     assert driven.count(asks.FilterPull) == 0
+
+
+def test_a_revision_allowed_over_something_else_than_is_there_is_asked_about_again() -> None:
+    storage = MemoryStorage("b", marks=False)
+    asked: list[str] = []
+
+    def may(item: RevisionIn) -> bool | str:
+        asked.append(item.doc_id)
+        if len(asked) == 1:
+            storage.save("doc", {"theirs": True})  # In the very moment of being asked.
+            return ""
+        return False
+
+    storage.may_pull = may
+    options = (CollectionOptions(pull_filter=True),)
+    driven = Driven(passive(options=options, resolves=True), storage)
+    peer = ScriptedPeer(driven)
+    assert error_of(peer.ask("rev", {"mine": 1}, id="doc", rev="1-aa")) == ("HTTP", 403)
+    assert asked == ["doc", "doc"]
+    assert storage.contents() == {"doc": b'{"theirs":true}'}

@@ -6,7 +6,7 @@ from settee.doc.conflict import State
 from settee.doc.records import Held, RevisionOut
 from settee.doc.revision import check_history, generation, name
 from settee.doc.version import Vector, Version, format_vector
-from settee.sync.history import history_text, state_of, stored_state
+from settee.sync.history import history_text, names_above, state_of, stored_state
 
 ME = "a" * 21 + "A"
 
@@ -22,24 +22,23 @@ def revision(n: int, names: int | None = None) -> RevisionOut:
 
 
 def test_a_first_revision_has_no_history() -> None:
-    assert history_text(revision(1), (), 50, contiguous=True) == ""
-    assert history_text(revision(1), (tid(1),), 50, contiguous=True) == ""
-    assert history_text(revision(1), (), 50, contiguous=False) == ""
+    assert history_text(revision(1), None, 50) == ""
+    assert history_text(revision(1), tid(1), 50) == ""
 
 
 def test_the_history_stops_at_what_the_peer_has() -> None:
-    assert history_text(revision(5), (tid(3),), 50, contiguous=True) == f"{tid(4)},{tid(3)}"
-    assert history_text(revision(5), (tid(3),), 50, contiguous=False) == f"{tid(4)},{tid(3)}"
+    assert history_text(revision(5), tid(3), 50) == f"{tid(4)},{tid(3)}"
+    assert names_above(revision(5), (tid(3),)) == (tid(4), tid(3))
 
 
 def test_without_a_base_all_is_told_up_to_the_limit() -> None:
-    assert history_text(revision(5), (), 2, contiguous=True) == f"{tid(4)},{tid(3)}"
-    assert history_text(revision(5), (), 50, contiguous=False).count(",") == 3
+    assert history_text(revision(5), None, 2) == f"{tid(4)},{tid(3)}"
+    assert names_above(revision(5), ()) == (tid(4), tid(3), tid(2), tid(1))
 
 
 @pytest.mark.parametrize("history_max", [20, 43, 44, 50])
 def test_a_base_far_below_comes_last_all_the_same(history_max: int) -> None:
-    text = history_text(revision(45), (tid(2),), history_max, contiguous=True)
+    text = history_text(revision(45), tid(2), history_max)
     names = text.split(",")
     assert len(names) <= history_max
     assert names[-1] == tid(2), "else the receiver sees a conflict"
@@ -48,22 +47,20 @@ def test_a_base_far_below_comes_last_all_the_same(history_max: int) -> None:
 
 @pytest.mark.parametrize("known", [20, 50])
 def test_a_base_that_was_pruned_here_comes_last_too(known: int) -> None:
-    names = history_text(revision(99, known), (tid(2),), 50, contiguous=True).split(",")
+    names = history_text(revision(99, known), tid(2), 50).split(",")
     assert names[-1] == tid(2)
     assert check_history(tid(99), names)
 
 
 def test_a_history_with_a_hole_is_filled_for_those_who_insist() -> None:
     made = revision(5)._replace(history=f"{tid(2)},{tid(1)}")
-    names = history_text(made, (tid(1),), 50, contiguous=True).split(",")
+    names = history_text(made, tid(1), 50).split(",")
     assert [generation(n) for n in names] == [4, 3, 2, 1]
     assert check_history(made.tid, names)
 
 
 def test_a_base_not_below_is_no_base() -> None:
-    assert check_history(
-        tid(3), history_text(revision(3), (tid(7),), 50, contiguous=True).split(",")
-    )
+    assert check_history(tid(3), history_text(revision(3), tid(7), 50).split(","))
 
 
 def test_what_is_held_becomes_a_state_and_back() -> None:

@@ -17,7 +17,7 @@ from settee.errors import (
     StoreError,
     SyncError,
 )
-from settee.limits import CHANGES_ROWS_RECEIVED_MAX, REVISION_ID_BYTES_MAX, SEQUENCE_BYTES_MAX
+from settee.limits import CHANGES_ROWS_RECEIVED_MAX, REVISION_NAME_BYTES_MAX, SEQUENCE_BYTES_MAX
 from settee.sync.messages import (
     AnnouncedRow,
     ProposedRow,
@@ -112,7 +112,7 @@ def test_rows_of_changes_of_all_levels() -> None:
         [1, 2, "1-aa"],
         [1, "a", ""],
         [1, "a", 3],
-        [1, "a", "1" * (REVISION_ID_BYTES_MAX + 1)],
+        [1, "a", "1" * (REVISION_NAME_BYTES_MAX + 1)],
         [1, "a", "1-aa", "1"],
         [1, "a", "1-aa", None],
         [1, "a", "1-aa", 1.5],
@@ -139,7 +139,7 @@ def test_rows_of_propose_changes() -> None:
         None,
         ["a"],
         ["a", "1-aa", 4],
-        ["a", "1-aa", "1" * (REVISION_ID_BYTES_MAX + 1)],
+        ["a", "1-aa", "1" * (REVISION_NAME_BYTES_MAX + 1)],
         ["_a", "1-aa"],
         [["a"], "1-aa"],
         ["a", "1-aa", "", 0, 0, 0, 0, 0, 0],

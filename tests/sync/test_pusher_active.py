@@ -3,13 +3,15 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from settee.doc.revision import name
+from settee.doc.records import ConflictPolicy, RevisionIn
+from settee.doc.revision import name, version_of
 from settee.doc.version import Version
 from settee.errors import PeerProtocolError, SyncError
 from settee.sync import effects as asks
 from tests.sync.peers import (
     Driven,
     MemoryStorage,
+    ScriptedPeer,
     active,
     opened,
     pushing,
@@ -407,3 +409,86 @@ def test_a_database_with_another_past_pushes_everything(other: int) -> None:
     else:  # Its sequences have caught up: nothing can tell. The checkpoint lies in the same file.
         assert len(rows) == other - 50 - 31
     assert driven.error is None
+
+
+# --- conflicts where versions are spoken ----------------------------------------------------------
+
+
+def test_a_peer_of_trees_is_told_steps_where_an_ancestor_may_lie_on_a_dead_branch() -> None:
+    storage = MemoryStorage("a")
+    first = storage.save("doc", {"n": 1})
+    second = storage.save("doc", {"n": 2})
+    storage.save("doc", {"n": 3})
+    storage.marks[0, "doc"] = first
+    _, peer = pushing(storage)
+    rows_of(peer)
+    rev = peer.take("rev")
+    assert rev.properties["history"] == f"{second},{first}"
+    peer.refuse(rev, 409)
+    peer.run()
+    again = peer.take("rev").properties["history"].split(",")
+    assert again[-1] == first
+    assert version_of(again[0]) == version_of(second)
+    assert again[0] != second
+
+
+def test_a_revision_refused_over_what_it_contains_is_saved_once_more_over_both() -> None:
+    """Each contains the other's version: neither name can stand."""
+    driven, peer = level_4_refused(name(1, STRANGER))
+    assert driven.count(asks.Renew) == 1
+    (row,) = rows_of(peer)
+    assert row[1] != row[2]
+    peer.refuse(peer.take("rev"), 409)
+    peer.run()
+    assert driven.count(asks.Renew) == 1, "once is enough"
+
+
+def level_4_refused(mark: str) -> tuple[Driven, ScriptedPeer]:
+    """Push a revision over `mark` at level 4, and refuse the `rev`."""
+    storage = MemoryStorage("a")
+    storage.save("doc", {"n": 1})
+    storage.marks[0, "doc"] = mark
+    driven = Driven(active(level=4), storage)
+    peer = ScriptedPeer(driven)
+    driven.start()
+    peer.run()
+    peer.reply(peer.take("getCollections"), [{}])
+    peer.run()
+    peer.reply(peer.take("subChanges"))
+    rows_of(peer)
+    peer.refuse(peer.take("rev"), 409)
+    peer.run()
+    return driven, peer
+
+
+def test_a_peer_upgraded_from_trees_is_told_the_tree_names_behind_the_vector() -> None:
+    storage = MemoryStorage("a")
+    native = "1-" + "ab" * 20
+    storage._apply(0, RevisionIn("doc", native, "", False, b"{}", "", ()), ConflictPolicy.RESOLVE)
+    storage.save("doc", {"n": 1})
+    storage.marks[0, "doc"] = native
+    driven = Driven(active(level=4, pull=False), storage)
+    peer = ScriptedPeer(driven)
+    driven.start()
+    peer.run()
+    peer.reply(peer.take("getCollections"), [{}])
+    peer.run()
+    rows_of(peer)
+    rev = peer.take("rev")
+    assert native not in rev.properties["history"]
+    peer.refuse(rev, 409)
+    peer.run()
+    assert peer.take("rev").properties["history"].endswith(f", {native}")
+    assert driven.count(asks.Renew) == 0
+
+
+def test_a_pair_that_spoke_of_trees_goes_on_in_versions_without_sending_anything_again() -> None:
+    left, right = MemoryStorage("a"), MemoryStorage("b", marks=False)
+    left.fill(20, prefix="left")
+    right.fill(20, prefix="right")
+    assert sync(left, right).a.error is None
+    for settee in (False, True):
+        two = sync(left, right, level=4, peer_is_settee=settee)
+        assert two.a.error is None
+        assert two.a.session.progress.pushed == two.a.session.progress.pulled == 0
+    assert left.contents() == right.contents()

@@ -5,7 +5,12 @@ from typing import Any
 import orjson
 import pytest
 
+from settee.blip.message import Request
+from settee.doc.conflict import State
+from settee.doc.revision import generation, name, version_of
+from settee.doc.version import Vector, Version
 from settee.errors import PeerProtocolError
+from settee.limits import CHANGES_ROWS_MAX
 from settee.sync.events import Activity
 from settee.sync.pusher_passive import PassivePusher
 from tests.sync.peers import (
@@ -245,3 +250,189 @@ def test_after_one_shot_another_engine_hears_nothing_more() -> None:
     peer.ask("rev", {}, id="mine", rev="1-aa", sequence="1")
     assert not peer.take_all("changes")
     assert driven.session.activity is Activity.IDLE
+
+
+# --- listen before you speak ----------------------------------------------------------------------
+
+
+def listening(**more: Any) -> tuple[Driven, ScriptedPeer]:
+    """A passive session of level 3 with one document, whose peer has just subscribed."""
+    storage = MemoryStorage("b", marks=False)
+    storage.save("ours", {"n": 1})
+    driven = Driven(passive(**more), storage)
+    peer = ScriptedPeer(driven)
+    peer.patient = False
+    assert not peer.ask("subChanges").error
+    return driven, peer
+
+
+def announced(peer: ScriptedPeer) -> list[str]:
+    peer.run()
+    rows = [row for request in peer.take_all("changes") for row in orjson.loads(request.body)]
+    return [row[1] for row in rows]
+
+
+def test_a_peer_of_trees_is_listened_to_before_anything_is_announced() -> None:
+    driven, peer = listening()
+    assert announced(peer) == []
+    driven.elapse(0.4)
+    assert announced(peer) == []
+    driven.elapse(0.2)
+    assert announced(peer) == ["ours"]
+
+
+def test_a_peer_that_has_nothing_to_push_says_so_and_is_answered_at_once() -> None:
+    _, peer = listening()
+    peer.send("proposeChanges", [], no_reply=True)
+    assert announced(peer) == ["ours"]
+
+
+def test_the_last_revision_of_a_peer_ends_the_listening() -> None:
+    driven, peer = listening()
+    assert not peer.ask("proposeChanges", [["a", "1-aa"], ["b", "1-bb"]]).error
+    driven.elapse(1.0)
+    assert announced(peer) == [], "it is still pushing"
+    assert not peer.ask("rev", {}, id="a", rev="1-aa").error
+    assert announced(peer) == []
+    assert not peer.ask("rev", {}, id="b", rev="1-bb").error
+    assert "ours" in announced(peer)
+
+
+def test_a_peer_that_falls_silent_while_it_pushes_is_not_waited_for_longer() -> None:
+    driven, peer = listening()
+    assert not peer.ask("proposeChanges", [["a", "1-aa"]]).error
+    driven.elapse(1.9)
+    assert announced(peer) == []
+    driven.elapse(0.2)
+    assert announced(peer) == ["ours"]
+
+
+def test_a_full_message_of_proposals_is_not_the_last() -> None:
+    _, peer = listening()
+    rows = [[f"d{n}", "1-aa"] for n in range(CHANGES_ROWS_MAX)]
+    assert not peer.ask("proposeChanges", rows).error
+    for doc_id, tid in rows:
+        assert not peer.ask("rev", {}, id=doc_id, rev=tid).error
+    assert announced(peer) == []
+
+
+@pytest.mark.parametrize("more", [{"level": 4}, {"pull": False}])
+def test_a_peer_that_speaks_versions_or_may_not_push_is_not_waited_for(
+    more: dict[str, Any],
+) -> None:
+    _, peer = listening(**more)
+    assert announced(peer) == ["ours"]
+
+
+# --- conflicts ------------------------------------------------------------------------------------
+
+
+def subscribed(**more: Any) -> tuple[Driven, ScriptedPeer, str]:
+    """As `listening`, with what is ours offered and taken, and the end of the changes told."""
+    driven, peer = listening(**more)
+    peer.patient = True
+    peer.run()
+    (request, end) = peer.take_all("changes")
+    assert orjson.loads(end.body) == []
+    peer.reply(request, [])
+    peer.run()
+    return driven, peer, driven.storage.docs[0]["ours"].state.tid
+
+
+def test_a_conflict_that_the_peer_of_trees_has_seen_is_resolved_here() -> None:
+    """It went on with its own branch; refused once it would be refused for ever."""
+    driven, peer, _ = subscribed()
+    assert not peer.ask("rev", {"n": 2}, id="ours", rev="1-aa").error
+    assert driven.storage.docs[0]["ours"].body == b'{"n":1}', "by the default rule"
+    assert driven.failures == []
+
+
+def test_before_a_peer_of_versions_is_refused_it_is_offered_what_it_conflicts_with() -> None:
+    driven, peer, _ = subscribed(level=4)
+    theirs = f"{2**60 + 5:x}@{'c' * 21}A"
+    token = peer.send("rev", {"n": 2}, id="ours", rev=theirs)
+    order: list[str] = []
+    for _ in range(50):
+        peer.driven.work()
+        for message in peer.connection.receive(driven.session.frames_to_send(65536)):
+            if isinstance(message, Request):
+                order.append("offered")
+                peer.reply(message, [0])
+            elif message.token == token:
+                order.append("refused")
+        back = peer.connection.frames_to_send(65536)
+        if back:
+            driven.session.receive(back, driven.now)
+    assert order == ["offered", "refused"]
+
+
+def test_a_document_that_the_peer_proposes_an_older_revision_of_is_offered_again() -> None:
+    driven, peer, tid = subscribed()
+    newer = driven.save("ours", {"n": 2})
+    token = peer.send("proposeChanges", [["ours", tid]], conflictIncludesRev="true")
+    peer.run()
+    assert token not in peer.replies, "first it has to see ours, or it might leave"
+    offer = peer.take("changes")
+    assert orjson.loads(offer.body)[0][1:3] == ["ours", newer]
+    peer.reply(offer, [[tid]])
+    peer.run()
+    assert orjson.loads(peer.replies[token].body) == [{"status": 409, "rev": newer}]
+    assert peer.take("rev").properties["history"] == tid
+
+
+def test_a_settee_revision_that_a_peer_of_trees_brings_is_never_left_to_its_resolver() -> None:
+    """It is only the courier: refused, it might keep to its own choice and not pass it on."""
+    driven, peer = listening()
+    courier = name(1, Version(2**60, "c" * 21 + "A"))
+    assert not peer.ask("proposeChanges", [["ours", courier, ""]]).body.strip(b"[]")
+    assert not peer.ask("rev", {"n": 2}, id="ours", rev=courier, noconflicts="1").error
+    assert driven.storage.docs[0]["ours"].body == b'{"n":1}', "by the default rule"
+
+
+@pytest.mark.parametrize(("resolves", "error"), [(True, False), (False, True)])
+def test_whose_resolver_ends_a_conflict_with_a_tree_edit_is_a_choice(
+    resolves: bool, error: bool
+) -> None:
+    driven, peer = listening(resolves=resolves)
+    answers = orjson.loads(peer.ask("proposeChanges", [["ours", "1-aa", ""]]).body)
+    assert bool(answers) is error
+    assert peer.ask("rev", {"n": 2}, id="ours", rev="1-aa", noconflicts="1").error is error
+    assert driven.failures == []
+
+
+# --- names ----------------------------------------------------------------------------------------
+
+
+def test_a_revision_that_the_peer_has_under_a_higher_name_is_not_sent_but_learnt() -> None:
+    driven, peer = listening()
+    peer.patient = True
+    tid = driven.storage.docs[0]["ours"].state.tid
+    higher = name(7, version_of(tid))
+    peer.run()
+    request = peer.take_all("changes")[0]
+    peer.reply(request, [[higher]])
+    peer.run()
+    assert peer.take("norev").properties["rev"] == tid
+    assert peer.take_all("rev") == []
+    assert driven.storage.docs[0]["ours"].state.tid == higher
+
+
+def test_a_name_without_room_above_what_the_peer_has_is_lifted_and_offered_anew() -> None:
+    driven, peer = listening()
+    peer.patient = True
+    storage = driven.storage
+    doc = storage.docs[0]["ours"]
+    first, other = doc.state.tid, Version(2**60 + 2**40, "c" * 21 + "A")
+    mine = Version(2**60 + 2**41, "d" * 21 + "A")
+    vector = Vector(mine, (), (other, version_of(first)))
+    state = State(name(2, mine), False, vector, (), (first,))
+    storage._put(0, "ours", state, b"{}", ())
+    seq = storage.docs[0]["ours"].seq
+    driven.changed()
+    peer.run()
+    request = [r for r in peer.take_all("changes") if not r.no_reply][-1]
+    peer.reply(request, [[first]])
+    peer.run()
+    assert peer.take("norev").properties["id"] == "ours"
+    assert generation(storage.docs[0]["ours"].state.tid) >= 3
+    assert storage.docs[0]["ours"].seq > seq, "so that it is announced once more"

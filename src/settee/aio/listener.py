@@ -42,6 +42,9 @@ class URLEndpointListener:
         allow_plaintext_passwords: Take passwords without TLS, off loopback.
         delta_sync: Let revisions travel as what changed, to and from peers that do too.
         read_only: Peers may read, and not write.
+        resolve_conflicts: End conflicts with Couchbase Lite 3 here, by settee's rule. Without it
+            the peer is refused its edit until its own resolver has decided, as between two of its
+            kind; peers that only such peers connect may then differ until the next edit.
         authorize: ``authorize(request) -> bool`` is asked about each document that a peer would get
             or wants to write, with its user; to replace one, about what is there and what it
             becomes. Asked when a document changes, not when the answer would. None: whoever is let
@@ -70,6 +73,7 @@ class URLEndpointListener:
         allow_plaintext_passwords: bool = False,
         delta_sync: bool = False,
         read_only: bool = False,
+        resolve_conflicts: bool = False,
         authorize: Authorize | None = None,
         advertise: bool | str = False,
         discovery_interfaces: Sequence[str] | None = None,

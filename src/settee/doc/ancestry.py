@@ -15,7 +15,7 @@ import enum
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from settee.doc.revision import filler, generation, is_filler, is_native, name, version_of
+from settee.doc.revision import filler, generation, is_filler, is_native, name, step, version_of
 from settee.doc.version import (
     RTE,
     TIME_MAX,
@@ -24,6 +24,7 @@ from settee.doc.version import (
     Version,
     build,
     contains,
+    encode_tree,
     entries,
     order_key,
     rte_time,
@@ -39,6 +40,7 @@ __all__ = [
     "born_at",
     "by_height",
     "claims",
+    "decoded",
     "has_room",
     "history_for",
     "is_same",
@@ -147,6 +149,29 @@ def by_height(tid: str) -> tuple[int, str]:
     return -generation(tid), tid
 
 
+def decoded(state: State, vector: Vector) -> Vector:
+    """Return a peer's vector with its tree entry read, where that encodes a derived name.
+
+    A Couchbase Lite database that was upgraded from trees encodes whatever tree name it had. If the
+    name was one that a settee peer made for a version, the entry stands for that version; the name
+    itself, or an ancestor with it, has to be known to `state`, as an encoding holds too little.
+    """
+    time = rte_time(vector)
+    if time >> 32 & 0xFF not in (0xFE, 0xFF):
+        return vector
+    for tid in (state.tid, *state.history):
+        version = version_of(tid)
+        if version.source != RTE and encode_tree(tid).time == time:
+            break
+    else:
+        return vector
+    times = entries(vector)
+    del times[RTE]
+    times[version.source] = max(version.time, times.get(version.source, 0))
+    cv = version if vector.cv.source == RTE else vector.cv
+    return build(cv, tuple(v for v in vector.mv if v.source != RTE), times)
+
+
 # --- what a receiver is told --------------------------------------------------------------------
 
 
@@ -193,13 +218,16 @@ def has_room(state: State, base: str) -> bool:
     return generation(state.tid) - generation(base) - 1 >= len(must_tell(state, base))
 
 
-def history_for(state: State, base: str | None, history_max: int) -> list[str]:
+def history_for(
+    state: State, base: str | None, history_max: int, *, steps: bool = False
+) -> list[str]:
     """Return the ancestors to send with the current revision, newest first.
 
     `base`: a revision that the receiver has and that is OLD here (or SAME, spelled lower); the list
     leads down to it without a hole. Let `learn` lift our name above it first. None: nothing is
     known of the receiver; then the list may well be empty. `history_max`: names that the receiver
-    takes; if the base lies further down it comes last all the same.
+    takes; if the base lies further down it comes last all the same. `steps`: call the versions
+    between by names that nobody can have seen before (`revision.step`).
     """
     tid = state.tid
     height = generation(tid)
@@ -218,7 +246,10 @@ def history_for(state: State, base: str | None, history_max: int) -> list[str]:
     for version in _told(state, base, own, above, min(slots, height - 1 - floor)):
         height -= 1
         spelled = own.get(version, "")
-        names.append(spelled if spelled.startswith(f"{height}-") else name(height, version))
+        if steps:
+            names.append(step(height, version, tid))
+        else:
+            names.append(spelled if spelled.startswith(f"{height}-") else name(height, version))
     if base is not None:
         while height - 1 > floor and len(names) < slots:
             height -= 1

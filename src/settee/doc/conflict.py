@@ -28,6 +28,7 @@ from settee.doc.ancestry import (
     born_at,
     by_height,
     claims,
+    decoded,
     has_room,
     history_for,
     is_same,
@@ -67,11 +68,11 @@ __all__ = [
     "ancestors_held",
     "assert_sound",
     "claims",
+    "decoded",
     "has_room",
     "history_for",
     "known",
     "learn",
-    "propose_status",
     "rank",
     "relate",
     "resolve",
@@ -131,21 +132,6 @@ def relate(
     if len(history) >= PRUNED_NAMES_MIN and generation(history[-1]) > generation(state.tid):
         return Relation.NEWER  # Its tree was pruned before it reached us.
     return Relation.CONFLICT
-
-
-def propose_status(state: State | None, tid: str, parent: str) -> tuple[int, str]:
-    """Return Couchbase Lite's own answer to a proposed revision (wire protocol 3.6).
-
-    `parent`: what the peer takes for our current revision, "" for none. Returns 0 (send it), 304
-    (held already) or 409 (conflict), and our tree name ("" if there is no document). It is the
-    answer where conflicts are refused; the default policy decides when the history is there.
-    """
-    if state is None:
-        return (409 if parent else 0), ""
-    if is_same(state, tid):
-        return 304, state.tid
-    fits = is_same(state, parent) if parent else state.deleted
-    return (0 if fits else 409), state.tid
 
 
 # --- new states ---------------------------------------------------------------------------------

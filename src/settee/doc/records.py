@@ -50,16 +50,23 @@ class RevisionIn(NamedTuple):
 
     doc_id: str
     tid: str
-    """Tree name: ``generation-digest``."""
+    """Tree name: ``generation-digest``; empty if the peer told only its vector."""
     history: str
     """Ancestors, newest first, comma-separated, without `tid`; may be empty."""
     deleted: bool
     body: bytes
     """UTF-8 JSON as it is to be stored; ``{}`` for a plain tombstone."""
     vector: str
-    """Version vector in wire form if the peer is a settee peer, else empty (derived from names)."""
+    """Version vector in wire form if the peer speaks of versions, else empty (taken from names)."""
     blobs: tuple[str, ...]
     """Digests that the body names."""
+    over: str | None = None
+    """What was there when it was allowed ("": nothing); over anything else it isn't written."""
+
+    @property
+    def called(self) -> str:
+        """What to call it in a message."""
+        return self.tid or self.vector
 
 
 class Outcome(enum.IntEnum):
@@ -73,6 +80,8 @@ class Outcome(enum.IntEnum):
     """The current revision descends from it; nothing written."""
     RESOLVED = 3
     """It was in conflict; the result (mine, theirs or a new one) is the current revision now."""
+    CHANGED = 5
+    """Something else is there than what it was allowed to be written over; nothing written."""
     CONFLICT = 4
     """It is in conflict, and the application is to decide; nothing written."""
     REFUSED = 409
@@ -154,3 +163,5 @@ class Held(NamedTuple):
     """Other names of the current version, comma-separated."""
     history: str
     mark: str
+    seq: int = 0
+    """The document's sequence."""

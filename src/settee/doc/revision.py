@@ -32,9 +32,11 @@ from settee.doc.version import (
     TIME_MIN,
     Version,
     encode_tree,
+    parse_version,
     source_hex,
     source_text,
 )
+from settee.errors import InvalidDocumentError
 from settee.limits import HISTORY_NAMES_RECEIVED_MAX
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "check_history",
     "digest",
     "filler",
+    "first_name",
     "generation",
     "is_acceptable",
     "is_derived",
@@ -167,6 +170,21 @@ def name(height: int, version: Version) -> str:
     return f"{height}-ff{version.time:016x}{source_hex(version.source)}"
 
 
+def first_name(vector: str) -> str:
+    """Return the name of a document's first revision, told by its vector; "" if it is another.
+
+    That is a single version that a clock wrote.
+    """
+    time_hex, _, author = vector.partition("@")
+    if len(author) != 22 or author == RTE or len(time_hex) > 16:
+        return ""
+    try:
+        version = parse_version(vector)
+    except InvalidDocumentError:
+        return ""
+    return name(1, version) if TIME_MIN <= version.time <= TIME_MAX else ""
+
+
 def step(height: int, version: Version, tid: str) -> str:
     """Return a name for `version` as an ancestor of `tid` that no peer can have seen before."""
     return f"{height}-fe{version.time:016x}{source_hex(version.source)}{_salt(height, tid)[:4]}"
@@ -218,11 +236,13 @@ def check_history(tid: str, history: Sequence[str], *, contiguous: bool = True) 
     """Tell whether a name and its ancestors, newest first, can be what they claim (5A.3).
 
     All names must be acceptable, at most `HISTORY_NAMES_RECEIVED_MAX`, and their generations
-    descend by one; by more only where a tree may have been pruned. With ``contiguous=False`` (a
-    settee peer that sent its vector sends its stored names) they need only lie below `tid` and not
-    rise, and no name may come twice.
+    descend by one; by more only where a tree may have been pruned. With ``contiguous=False`` (the
+    vector came, too) they need only lie below `tid` and not rise, and no name may come twice; then
+    `tid` may be empty.
     """
-    if not is_acceptable(tid):
+    if not tid:
+        tid = f"{GENERATION_RECEIVED_MAX}-ff"
+    elif not is_acceptable(tid):
         return False
     if not history:
         return True

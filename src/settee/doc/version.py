@@ -21,7 +21,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from settee.errors import InvalidDocumentError
-from settee.limits import CLOCK_AHEAD_S_MAX, VECTOR_SOURCES_MAX
+from settee.limits import CLOCK_AHEAD_S_MAX, REVISION_NAME_BYTES_MAX, VECTOR_SOURCES_MAX
 
 __all__ = [
     "RTE",
@@ -58,7 +58,7 @@ TIME_MIN: Final = 2**40
 TIME_MAX: Final = 2**63 - 1
 """The times that Couchbase Lite accepts in a vector."""
 
-VECTOR_TEXT_BYTES_MAX: Final = 64 * 1024
+VECTOR_TEXT_BYTES_MAX: Final = REVISION_NAME_BYTES_MAX
 """No vector is longer: Couchbase Lite never shortens one, but 1,500 authors are not a table."""
 
 _VERSION: Final = re.compile(r"([1-9a-f][0-9a-f]{0,15})@([A-Za-z0-9+/]{21}[AQgw])\Z")

@@ -35,7 +35,7 @@ from settee.peer.pending import pending_ids
 from settee.peer.runtime import Runtime
 from settee.peer.status import DocumentError, ReplicatorStatus, Watched
 from settee.peer.target import Target
-from settee.peer.versions import SUBPROTOCOLS, USER_AGENT, is_settee
+from settee.peer.versions import SUBPROTOCOLS, USER_AGENT, is_settee, level_of
 from settee.store import Writer, checkpoints, marks
 from settee.store import trust as trusted
 from settee.sync.checkpoint import checkpoint_id
@@ -382,6 +382,7 @@ class ActivePeer:
                 push=push,
                 pull=pull,
                 continuous=options.continuous,
+                level=level_of(link.peer),
                 peer_is_settee=is_settee(link.peer),
                 report_documents=bool(self.document_listeners),
                 uuid=_dashed(self._store.public_uuid.hex()),

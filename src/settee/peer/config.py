@@ -69,6 +69,7 @@ class ListenerConfig:
     allow_plaintext_passwords: bool = False
     delta_sync: bool = False
     read_only: bool = False
+    resolve_conflicts: bool = False
     authorize: Authorize | None = None
     advertise: bool | str = False
     discovery_interfaces: Sequence[str] | None = None

@@ -25,6 +25,7 @@ from settee.sync.effects import (
     FilterPush,
     FindMissingBlobs,
     KeepBases,
+    LearnNames,
     OpenBlob,
     ProveBlob,
     PurgeDocuments,
@@ -36,6 +37,7 @@ from settee.sync.effects import (
     ReadPeerCheckpoints,
     ReadRevisions,
     RecordMarks,
+    Renew,
     ResolveConflicts,
     SaveOwnCheckpoint,
     SavePeerCheckpoint,
@@ -90,6 +92,11 @@ class EffectRunner:
                     self._write(ticket, partial(self._save, effect))
             case RecordMarks():
                 self._write(ticket, partial(self._mark, effect))
+            case LearnNames():
+                self._write(ticket, partial(self._learn, effect))
+            case Renew(collection, doc_id, tid):
+                key = self._keys[collection]
+                self._write(ticket, lambda w: revisions.renew(w, key, doc_id, tid))
             case SaveOwnCheckpoint(id_, body):
                 self._write(ticket, lambda w: checkpoints.save_own(w, id_, body))
             case SavePeerCheckpoint(id_, rev, body):
@@ -194,6 +201,11 @@ class EffectRunner:
     def _mark(self, effect: RecordMarks, writer: Writer) -> None:
         if self._remote is not None:
             marks.record(writer, self._remote, self._keys[effect.collection], effect.marks)
+
+    def _learn(self, effect: LearnNames, writer: Writer) -> None:
+        key = self._keys[effect.collection]
+        names, renumber = effect.names, effect.renumber
+        revisions.learn(writer, key, names, remote=self._remote, renumber=renumber)
 
     # --- blobs ------------------------------------------------------------------------------------
 

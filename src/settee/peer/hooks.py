@@ -153,7 +153,7 @@ class Hooks:
             result.append(bool(accept(document, flags)))
         return result
 
-    def filter_pull(self, index: int, items: Sequence[RevisionIn]) -> list[bool]:
+    def filter_pull(self, index: int, items: Sequence[RevisionIn]) -> list[bool | str]:
         """Tell which revisions the pull filter lets in."""
         accept = self._configs[index].pull_filter
         assert accept is not None, "asked only where there is a filter"
@@ -276,7 +276,7 @@ class Hooks:
 
     def _remote_document(self, collection: Collection, item: RevisionIn) -> Document:
         flags = HAS_BLOBS if item.blobs else 0
-        return self._document(collection, item.doc_id, item.body, flags, 0, item.tid)
+        return self._document(collection, item.doc_id, item.body, flags, 0, item.called)
 
     def _document(
         self, collection: Collection, doc_id: str, body: bytes, flags: int, seq: int, tid: str
@@ -319,15 +319,15 @@ class Guard(Hooks):
         )
         super().__init__(db, self.configs)
 
-    def filter_pull(self, index: int, items: Sequence[RevisionIn]) -> list[bool]:
-        """Tell which revisions the user may write, over what is there."""
+    def filter_pull(self, index: int, items: Sequence[RevisionIn]) -> list[bool | str]:
+        """Tell which revisions the user may write, and over what: over nothing else they may."""
         may_write = self.configs[index].pull_filter
         assert may_write is not None, "made above"
         collection = self._collection(index)
         with self._store.reader() as reader:
             rows = documents.get_many(reader, collection._key, [item.doc_id for item in items])
 
-        def allowed(item: RevisionIn, row: documents.StoredDocument | None) -> bool:
+        def allowed(item: RevisionIn, row: documents.StoredDocument | None) -> bool | str:
             flags = DocumentFlags.DELETED if item.deleted else DocumentFlags.NONE
             concerned: list[Document] = []
             if row is not None and not row.flags & DELETED:
@@ -336,7 +336,9 @@ class Guard(Hooks):
                 )
             if not (item.deleted and concerned):
                 concerned.append(self._remote_document(collection, item))
-            return all(may_write(document, flags) for document in concerned)
+            if not all(may_write(document, flags) for document in concerned):
+                return False
+            return "" if row is None else row.tid
 
         return [allowed(item, row) for item, row in zip(items, rows, strict=True)]
 

@@ -76,6 +76,7 @@ def make_listener_options(dbs: Sequence[Database], config: ListenerConfig) -> Li
         identity=identity,
         keys=keys,
         read_only=config.read_only,
+        resolve_conflicts=config.resolve_conflicts,
         authorize=config.authorize,
         delta_sync=config.delta_sync,
         advertise=config.advertise,
@@ -154,6 +155,9 @@ class URLEndpointListener:
         allow_plaintext_passwords: Take passwords without TLS, off loopback.
         delta_sync: Let revisions travel as what changed, to and from peers that do too.
         read_only: Peers may read, and not write.
+        resolve_conflicts: End conflicts with Couchbase Lite 3 here, by settee's rule. Without it
+            the peer is refused its edit until its own resolver has decided, as between two of its
+            kind; peers that only such peers connect may then differ until the next edit.
         authorize: ``authorize(request) -> bool`` is asked about each document that a peer would get
             or wants to write, with its user; to replace one, about what is there and what it
             becomes. Asked when a document changes, not when the answer would. None: whoever is let
@@ -182,6 +186,7 @@ class URLEndpointListener:
         allow_plaintext_passwords: bool = False,
         delta_sync: bool = False,
         read_only: bool = False,
+        resolve_conflicts: bool = False,
         authorize: Authorize | None = None,
         advertise: bool | str = False,
         discovery_interfaces: Sequence[str] | None = None,

@@ -29,7 +29,7 @@ from settee.peer.driver import SessionDriver
 from settee.peer.hooks import Authorize, Guard, protocol_options
 from settee.peer.runtime import Runtime
 from settee.peer.status import Watched
-from settee.peer.versions import PRODUCT, choose_subprotocol, is_settee
+from settee.peer.versions import PRODUCT, choose_subprotocol, is_settee, level_of
 from settee.sync.events import Activity, ActivityChanged, DocumentsReplicated, Progress
 from settee.sync.options import CollectionOptions
 from settee.sync.session import Session, SessionConfig
@@ -74,6 +74,7 @@ class ListenerOptions:
     others: tuple[Served, ...] = ()
     """Further databases."""
     read_only: bool = False
+    resolve_conflicts: bool = False
     authorize: Authorize | None = None
     delta_sync: bool = False
     advertise: bool | str = False
@@ -320,9 +321,9 @@ class PassivePeer:
             offered = ", ".join(printable(name, 40) for name in request.subprotocols[:4])
             return Refuse(
                 status=403,
-                reason="no replication protocol in common: this listener speaks CBMobile_3",
+                reason="no replication protocol in common: CBMobile_4, 3 and 2 are spoken here",
                 stage="subprotocol",
-                note=f"it speaks {offered or 'no replication protocol'}; CBMobile_3 is needed",
+                note=f"it speaks {offered or 'no replication protocol'}, not CBMobile_4, 3 or 2",
             )
         return Accept(
             subprotocol=subprotocol,
@@ -356,8 +357,10 @@ class PassivePeer:
                 report_documents=bool(self.document_listeners),
                 push=True,
                 pull=not options.read_only,
+                resolves=options.resolve_conflicts,
                 deltas=options.delta_sync,
                 options=collection_options,
+                level=level_of(link.peer),
                 peer_is_settee=is_settee(link.peer),
                 wall_offset_s=clock.wall_ns() / 1e9 - clock.monotonic(),
             ),

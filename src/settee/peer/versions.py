@@ -8,7 +8,15 @@ from typing import Final
 from settee.errors import ConfigError
 from settee.net.link import PeerInfo
 
-__all__ = ["PRODUCT", "SUBPROTOCOLS", "USER_AGENT", "choose_subprotocol", "is_settee", "user_agent"]
+__all__ = [
+    "PRODUCT",
+    "SUBPROTOCOLS",
+    "USER_AGENT",
+    "choose_subprotocol",
+    "is_settee",
+    "level_of",
+    "user_agent",
+]
 
 
 def _version() -> str:
@@ -23,14 +31,19 @@ USER_AGENT: Final = PRODUCT
 
 _PROGRAM_CHARACTERS_MAX: Final = 100
 
-SUBPROTOCOLS: Final = ("BLIP_3+CBMobile_3", "BLIP_3+CBMobile_2")
-"""Offered and accepted, best first (wire protocol 1.3). Level 2 is Couchbase Lite 2.x: what differs
-is read either way."""
+SUBPROTOCOLS: Final = ("BLIP_3+CBMobile_4", "BLIP_3+CBMobile_3", "BLIP_3+CBMobile_2")
+"""Offered and accepted, best first (wire protocol 1.3). Level 4 speaks of version vectors, 3 and 2
+of revision trees; 2 is Couchbase Lite 2.x: what differs is read either way."""
 
 
 def choose_subprotocol(offered: tuple[str, ...]) -> str | None:
     """Return the first of the peer's offers that is spoken here, as its own list orders them."""
     return next((name for name in offered if name in SUBPROTOCOLS), None)
+
+
+def level_of(peer: PeerInfo) -> int:
+    """Return the level of the replication protocol that was agreed upon."""
+    return int(peer.subprotocol[-1:]) if peer.subprotocol in SUBPROTOCOLS else 3
 
 
 def is_settee(peer: PeerInfo) -> bool:

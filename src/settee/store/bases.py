@@ -18,6 +18,7 @@ from typing import Final
 import orjson
 
 from settee.doc.records import DELETED
+from settee.doc.revision import version_of
 from settee.limits import DELTA_BASES_MAX, DELTA_BODY_BYTES_MIN
 from settee.store.connection import Reader
 from settee.store.schema import documents_table
@@ -107,6 +108,10 @@ def _first(
 ) -> tuple[str, bytes] | None:
     for revision in revisions:
         for tid, aka, body in held:
-            if _digest(tid) == _digest(revision) or revision in aka.split(","):
+            if (
+                _digest(tid) == _digest(revision)
+                or revision in aka.split(",")
+                or version_of(tid) == version_of(revision)
+            ):
                 return revision, body
     return None

@@ -29,7 +29,7 @@ from settee.doc.records import (
     RevisionOut,
     Settlement,
 )
-from settee.doc.version import RTE, Vector, Version, parse_vector
+from settee.doc.version import RTE, Vector, Version, entries, format_vector, parse_vector
 from settee.errors import InvalidDocumentError
 from settee.limits import CLOCK_AHEAD_S_MAX, DELTA_BODY_BYTES_MIN
 from settee.store import bases
@@ -47,7 +47,7 @@ from settee.store.marks import mark_sql
 from settee.store.schema import documents_table
 from settee.store.writer import Writer
 
-__all__ = ["apply", "held", "read", "settle"]
+__all__ = ["apply", "held", "learn", "read", "renew", "settle"]
 
 _RTE_END: Final = "@" + RTE
 _held: Final = cast("Any", partial(tuple.__new__, Held))
@@ -64,7 +64,7 @@ def _held_sql(key: int, marked: bool) -> str:
     else:
         mark, join = "''", ""
     return (
-        f"SELECT d.id, d.tid, d.flags & {DELETED}, d.vector, d.aka, d.history, {mark} "
+        f"SELECT d.id, d.tid, d.flags & {DELETED}, d.vector, d.aka, d.history, {mark}, d.seq "
         f"FROM {documents_table(key)} d {join}WHERE d.id IN (SELECT value FROM json_each(?))"
     )
 
@@ -79,7 +79,7 @@ def held(reader: Reader, key: int, doc_ids: Sequence[str], remote: int | None) -
     rows = reader.rows(_held_sql(key, remote is not None), bindings)
     if not rows:
         return [None] * len(doc_ids)
-    found = {row[0]: _held((row[1], bool(row[2]), row[3], row[4], row[5], row[6])) for row in rows}
+    found = {row[0]: _held((row[1], bool(row[2]), *row[3:])) for row in rows}
     return [found.get(doc_id) for doc_id in doc_ids]
 
 
@@ -176,6 +176,38 @@ def settle(
     return answers
 
 
+def learn(
+    writer: Writer,
+    key: int,
+    names: Sequence[tuple[str, str]],
+    *,
+    remote: int | None,
+    renumber: bool = False,
+) -> None:
+    """Take note of what a peer calls revisions that are here: (document ID, tree name) each.
+
+    `remote`: who has them (gets marks). `renumber`: give each document a new sequence, too.
+    """
+    batch = _Batch(writer, key, remote, ConflictPolicy.RESOLVE)
+    batch.current = current_rows(writer, key, {doc_id for doc_id, _ in names})
+    batch.stored = frozenset(batch.current)
+    for doc_id, tid in names:
+        batch.learn(doc_id, tid, renumber=renumber)
+    batch.write()
+
+
+def renew(writer: Writer, key: int, doc_id: str, tid: str) -> None:
+    """Save a document's body once more, as a revision of our own over `tid`.
+
+    Nothing is done if another revision is current by now.
+    """
+    batch = _Batch(writer, key, None, ConflictPolicy.RESOLVE)
+    batch.current = current_rows(writer, key, {doc_id})
+    batch.stored = frozenset(batch.current)
+    if batch.renew(doc_id, tid):
+        batch.write()
+
+
 class _Batch:
     """One `apply`: what is there, what is to be written."""
 
@@ -189,7 +221,7 @@ class _Batch:
         self.current: dict[str, Row] = {}
         self.stored: frozenset[str] = frozenset()
         self.written: dict[str, tuple[Any, ...]] = {}  # Rows of `upsert_sql`, body last.
-        self.lifted: dict[str, tuple[str, str, str, int]] = {}
+        self.lifted: dict[str, tuple[str, str, str, str, int]] = {}
         self.marks: list[tuple[Any, ...]] = []
         self.replaced: list[int] = []
         self.refs: dict[int, tuple[str, ...]] = {}
@@ -207,9 +239,15 @@ class _Batch:
         answers: list[Applied] = []
         newest = 0
         for item in revisions:
-            doc_id, tid, history, deleted, body, vector, blobs = item
+            doc_id, tid, history, deleted, body, vector, blobs, over = item
             known = current.get(doc_id)
-            if known is None and not history and acceptable(tid):
+            if over is not None and not _is_still(known, over):
+                seq, there = (0, "") if known is None else (known[2], known[4])
+                answers.append(Applied(Outcome.CHANGED, seq, there))
+                continue
+            if known is None and not tid:
+                tid = revision.first_name(vector)
+            if known is None and not history and tid and acceptable(tid):
                 # What conflict.adopt(None, …) says of a revision that is all we know.
                 text = version_text_of(tid)
                 native = text.endswith(_RTE_END)
@@ -241,7 +279,7 @@ class _Batch:
     def _take_one(self, item: RevisionIn, known: Row | None) -> Applied:
         """Decide about a revision with ancestors, or of a document that is there."""
         seq, tid = (known[2], known[4]) if known is not None else (0, "")
-        if known is not None and item.tid == tid:
+        if known is not None and item.tid == tid and not item.vector:
             self._mark(known[0], item.tid)
             return Applied(Outcome.SAME, seq, tid)
         history = tuple(item.history.replace(" ", "").split(",")) if item.history else ()
@@ -259,7 +297,11 @@ class _Batch:
             return Applied(Outcome.MALFORMED, seq, tid)
         state = None if known is None else state_of(known)
         try:
+            if state is not None and told is not None:
+                told = conflict.decoded(state, told)
             relation = conflict.relate(state, item.tid, history, told)
+            if relation is Relation.CONFLICT and self._is_reborn(item, known, state, told):
+                relation = Relation.NEWER
             return self._decide(item, known, state, relation, history, told)
         except ValueError as exc:  # The revision was checked: it is the row.
             if known is None:
@@ -278,8 +320,8 @@ class _Batch:
         if relation in (Relation.SAME, Relation.OLD):
             assert known is not None
             assert state is not None
-            self._mark(known[0], item.tid)
-            row = self._learn(known, state, item.tid)
+            row = self._learn(known, state, item.tid, told)
+            self._mark_heard(row, item.tid, told)
             outcome = Outcome.SAME if relation is Relation.SAME else Outcome.OLD
             return Applied(outcome, row[2], row[4])
         if relation is not Relation.NEWER:
@@ -289,15 +331,34 @@ class _Batch:
                 item, known, state
             ):
                 return Applied(Outcome.CONFLICT, known[2], known[4])
-            if self.policy is not ConflictPolicy.REFUSE:
+            if self.policy is not ConflictPolicy.REFUSE or relation is Relation.MUTUAL:
                 return self._resolve(item, known, state, history, told)
-            if history or not state.deleted:  # Else a new root over a tombstone.
-                self._mark(known[0], item.tid)
+            is_root = not history and (told is None or not (told.mv or told.pv))
+            if not (is_root and state.deleted):  # Else a new root over a tombstone.
+                self._mark_heard(known, item.tid, told)
                 return Applied(Outcome.REFUSED, known[2], known[4])
         adopted = conflict.adopt(state, item.tid, history, told, item.deleted)
         row = self._store(item.doc_id, known, adopted, item.body.decode(), item.blobs)
-        self._mark(row[0], item.tid)
+        self._mark_heard(row, item.tid, told)
         return Applied(Outcome.STORED, row[2], row[4])
+
+    def _is_reborn(
+        self, item: RevisionIn, known: Row | None, state: State | None, told: Vector | None
+    ) -> bool:
+        """Whether a document that the remote knew as deleted was made anew after a purge there.
+
+        Couchbase Lite 4 takes such a revision for the newer one, though it does not descend from
+        the tombstone; by the rule for conflicts the deletion would win.
+        """
+        if told is None or state is None or known is None or self.remote is None:
+            return False
+        if not state.deleted or item.deleted:
+            return False
+        if not entries(told).keys().isdisjoint(entries(state.vector)):
+            return False
+        sql = "SELECT tid FROM marks WHERE remote = ? AND collection = ? AND doc = ?"
+        mark = self.writer.row(sql, (self.remote, self.key, known[0]))
+        return mark is not None and revision.version_of(mark[0]) == state.vector.cv
 
     def _is_for_the_application(self, item: RevisionIn, known: Row, state: State) -> bool:
         """Whether there is anything to decide: equal bodies and two deletions are no conflict."""
@@ -322,7 +383,7 @@ class _Batch:
             row = self._store(item.doc_id, known, resolution.state, mine.decode(), None)
         else:
             row = self._store(item.doc_id, known, resolution.state, item.body.decode(), item.blobs)
-        self._mark(row[0], item.tid)
+        self._mark_heard(row, item.tid, told)
         return Applied(Outcome.RESOLVED, row[2], row[4])
 
     def settle(self, settlement: Settlement) -> Applied:
@@ -350,8 +411,18 @@ class _Batch:
             row = self._store(item.doc_id, known, settled, self._body_of(known).decode(), None)
         else:
             row = self._store(item.doc_id, known, settled, body.decode(), blobs)
-        self._mark(row[0], item.tid)
+        self._mark_heard(row, item.tid, told)
         return Applied(Outcome.RESOLVED, row[2], row[4])
+
+    def renew(self, doc_id: str, tid: str) -> bool:
+        """Save the body over itself, if `tid` is current; tell whether it was."""
+        known = self.current.get(doc_id)
+        if known is None or revision.version_of(known[4]) != revision.version_of(tid):
+            return False
+        state = state_of(known)
+        renewed = conflict.saved(state, self._mint(), state.deleted)
+        self._store(doc_id, known, renewed, self._body_of(known).decode(), None)
+        return True
 
     def _mint(self) -> Version:
         return Version(self.writer.take_times(1)[0], self.writer.source)
@@ -393,20 +464,50 @@ class _Batch:
         self.live_change += (not state.deleted) - was_live
         return row
 
-    def _learn(self, known: Row, state: State, tid: str) -> Row:
-        """Take note of another name or height of a version that is there; no new sequence."""
-        learned = conflict.learn(state, tid)
+    def learn(self, doc_id: str, tid: str, *, renumber: bool) -> None:
+        """Take note of what a peer has, if the document is here."""
+        known = self.current.get(doc_id)
+        if known is None:
+            return
+        row = self._learn(known, state_of(known), tid, None)
+        if renumber:
+            self._store(doc_id, row, state_of(row), self._body_of(row).decode(), None)
+        self._mark(row[0], tid)
+
+    def _learn(self, known: Row, state: State, tid: str, told: Vector | None) -> Row:
+        """Take note of another name, height or vector of what is there; no new sequence."""
+        if told is None:
+            learned = conflict.learn(state, tid)
+        elif told.cv == state.vector.cv:  # Of an ancestor that came as a version nothing is learnt.
+            learned = conflict.learn(state, tid or revision.name(1, told.cv), told)
+        else:
+            learned = conflict.learn(state, tid) if tid else None
         if learned is None:
             return known
         doc_id = known[1]
-        history, aka = ",".join(learned.history), ",".join(learned.aka)
-        row = (*known[:4], learned.tid, history, aka, *known[7:])
+        names = (
+            learned.tid,
+            ",".join(learned.history),
+            ",".join(learned.aka),
+            format_vector(learned.vector),
+        )
+        row = (*known[:4], *names, *known[8:])
         self.current[doc_id] = row
         if doc_id in self.written:
-            self.written[doc_id] = row
+            self.written[doc_id] = (*row[:8], self.written[doc_id][8])
         else:
-            self.lifted[doc_id] = (learned.tid, history, aka, known[0])
+            self.lifted[doc_id] = (*names, known[0])
         return row
+
+    def _mark_heard(self, row: Row, tid: str, told: Vector | None) -> None:
+        """Note what the remote has; `tid` is empty where it told only the vector."""
+        if self.remote is None:
+            return
+        if not tid:
+            assert told is not None, "a revision has a name"
+            same = revision.version_of(row[4]) == told.cv
+            tid = row[4] if same else revision.name(1, told.cv)
+        self._mark(row[0], tid)
 
     def _mark(self, doc: int, tid: str) -> None:
         if self.remote is not None:
@@ -418,8 +519,11 @@ class _Batch:
         if self.written:
             write_documents(writer, key, list(self.written.values()), self.stored)
         for names in self.lifted.values():
-            sql = f"UPDATE {documents_table(key)} SET tid = ?, history = ?, aka = ? WHERE doc = ?"
-            writer.run(sql, names)
+            writer.run(
+                f"UPDATE {documents_table(key)} "
+                "SET tid = ?, history = ?, aka = ?, vector = ? WHERE doc = ?",
+                names,
+            )
         if self.replaced or self.refs:
             refs = [(digest, key, doc) for doc, blobs in self.refs.items() for digest in blobs]
             write_blob_refs(writer, key, self.replaced, refs)
@@ -427,6 +531,13 @@ class _Batch:
             writer.write_rows(mark_sql, key, self.marks)
         if self.seq > self.first_seq:
             writer.advance(key, self.seq, self.live_change, self.changed)
+
+
+def _is_still(known: Row | None, tid: str) -> bool:
+    """Tell whether a revision ("": none) is the current one, under whatever name."""
+    if known is None or not tid:
+        return known is None and not tid
+    return bool(known[4] == tid or revision.version_of(known[4]) == revision.version_of(tid))
 
 
 def _newest_time(vector: Vector) -> int:

@@ -22,7 +22,7 @@ from settee.doc.blob import BlobReference, find_blobs, may_have_blobs, with_atta
 from settee.doc.body import load, strip_reserved
 from settee.doc.delta import apply_body
 from settee.doc.records import RevisionIn
-from settee.doc.revision import generation, is_tree_name
+from settee.doc.revision import generation
 from settee.errors import (
     InvalidDocumentError,
     PeerProtocolError,
@@ -113,33 +113,29 @@ class Arrivals:
         """
         properties = request.properties
         doc_id = properties.get("id", "")
-        tid = properties.get("rev", "")
         sequence = properties.get("sequence", "")
-        if not is_document_id(doc_id) or not is_tree_name(tid):
+        dialect = self._session.dialect
+        names = dialect.heard(properties)
+        if not is_document_id(doc_id) or names is None:
             raise PeerProtocolError(f"rev without a usable id and rev ({doc_id[:40]!r})")
         if self._session.config.active and not sequence:
             raise PeerProtocolError("rev without a sequence")
-        base = properties.get("deltaSrc", "")
-        if base and not (takes_deltas and is_tree_name(base)):
-            # Not announced, or of no use: ask for the whole body.
-            raise PeerProtocolError("this delta is not taken here", code=422)
+        base: str | None = properties.get("deltaSrc", "")
+        if base:
+            base = dialect.tid_of(base)
+            if not takes_deltas or base is None:
+                # Not announced, or of no use: ask for the whole body.
+                raise PeerProtocolError("this delta is not taken here", code=422)
         body = request.body
         deleted = properties.get("deleted", "0").lower() not in ("0", "false", "")
         if not body and deleted:
             body = _EMPTY_BODY
         if len(body) > DOCUMENT_BODY_BYTES_MAX:
             raise InvalidDocumentError(f"the body has more than {DOCUMENT_BODY_BYTES_MAX} bytes")
-        revision = RevisionIn(
-            doc_id,
-            tid,
-            properties.get("history", "").replace(" ", ""),
-            deleted,
-            body,
-            properties.get("vector", "") if self._session.config.peer_is_settee else "",
-            (),
-        )
+        tid, history, vector = names
+        revision = RevisionIn(doc_id, tid, history, deleted, body, vector, ())
         number = 0 if request.no_reply else request.number
-        held_bytes = len(body) + len(revision.history) + _UPKEEP_BYTES
+        held_bytes = len(body) + len(history) + len(vector) + _UPKEEP_BYTES
         coming = Coming(number, sequence, revision, (), held_bytes)
         if base:
             self._session.take_in(held_bytes)
@@ -226,10 +222,16 @@ class Arrivals:
             partial(self._filter_answered, waiting),
         )
 
-    def _filter_answered(self, waiting: list[Coming], accepted: list[bool]) -> None:
+    def ask_again(self, coming: Coming) -> None:
+        """What a revision was allowed over is not there any more: ask about what is."""
+        self._to_filter.append(coming)
+
+    def _filter_answered(self, waiting: list[Coming], accepted: list[bool | str]) -> None:
         for coming, accept in zip(waiting, accepted, strict=True):
             self._under_way_count -= 1
-            if not accept:
+            if isinstance(accept, str):
+                coming = coming._replace(revision=coming.revision._replace(over=accept))
+            if accept is False:
                 error = SyncError(
                     f"document {coming.revision.doc_id!r} was not taken: the pull filter "
                     "rejected it",

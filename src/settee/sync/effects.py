@@ -21,6 +21,7 @@ __all__ = [
     "FilterPush",
     "FindMissingBlobs",
     "KeepBases",
+    "LearnNames",
     "OpenBlob",
     "ProveBlob",
     "PurgeDocuments",
@@ -32,6 +33,7 @@ __all__ = [
     "ReadPeerCheckpoints",
     "ReadRevisions",
     "RecordMarks",
+    "Renew",
     "ResolveConflicts",
     "SaveOwnCheckpoint",
     "SavePeerCheckpoint",
@@ -131,7 +133,11 @@ class FilterPush(NamedTuple):
 
 
 class FilterPull(NamedTuple):
-    """Ask the application which revisions to take. Answer: list of bool."""
+    """Ask the application which revisions to take.
+
+    Answer: for each, whether it is taken, or the tree name of what it is taken over ("": of
+    nothing); then `RevisionIn.over` holds it to that.
+    """
 
     collection: int
     revisions: list[RevisionIn]
@@ -153,6 +159,30 @@ class RecordMarks(NamedTuple):
     collection: int
     marks: list[tuple[str, str]]
     """``(document ID, tree name)``."""
+
+
+class LearnNames(NamedTuple):
+    """Take note of what a peer calls revisions that are here, and mark them as the remote's.
+
+    A document's name may be lifted by that, which makes no new revision. With `renumber` each gets
+    a new sequence, so that it is offered once more. Answer: None.
+    """
+
+    collection: int
+    names: list[tuple[str, str]]
+    """``(document ID, tree name)``."""
+    renumber: bool = False
+
+
+class Renew(NamedTuple):
+    """Save a document's body once more, as a new revision over the current one.
+
+    Nothing happens if its current revision is another than `tid` by now. Answer: None.
+    """
+
+    collection: int
+    doc_id: str
+    tid: str
 
 
 class FindMissingBlobs(NamedTuple):
@@ -201,6 +231,7 @@ Effect: TypeAlias = (
     FilterPull
     | FilterPush
     | KeepBases
+    | LearnNames
     | PurgeDocuments
     | ReadBases
     | ResolveConflicts
@@ -213,6 +244,7 @@ Effect: TypeAlias = (
     | ReadHeld
     | SaveRevisions
     | RecordMarks
+    | Renew
     | FindMissingBlobs
     | OpenBlob
     | ReadBlob

@@ -15,7 +15,14 @@ from settee.doc.records import Held, RevisionOut
 from settee.doc.revision import generation
 from settee.doc.version import parse_vector
 
-__all__ = ["history_text", "same_digest", "state_of", "stored_state"]
+__all__ = [
+    "has_one_author",
+    "history_text",
+    "names_above",
+    "same_digest",
+    "state_of",
+    "stored_state",
+]
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -49,28 +56,37 @@ def stored_state(revision: RevisionOut) -> State:
     )
 
 
-def history_text(
-    revision: RevisionOut, bases: Sequence[str], history_max: int, *, contiguous: bool
-) -> str:
-    """Return the value of `history`: ancestors, newest first, down to one that the peer has.
-
-    `bases` are the revisions that the peer said it has, best first. `contiguous` asks for what
-    Couchbase Lite insists on: each generation one below the one before.
-    """
-    if not revision.history and (not contiguous or not bases or generation(revision.tid) == 1):
-        return ""
+def names_above(revision: RevisionOut, bases: Sequence[str]) -> tuple[str, ...]:
+    """Return the known ancestors of a revision, newest first, down to one that the peer has."""
     names = _names(revision.history)
     wanted = set(bases)
     cut = next((i for i, name in enumerate(names) if name in wanted), None)
-    shown = names[:history_max] if cut is None else names[: min(cut + 1, history_max)]
-    if not contiguous:
-        return ",".join(shown)
-    # A base below the last name that may be shown has to be shown all the same: see below.
-    reached = not bases or (cut is not None and cut < history_max)
-    if reached and _descends_by_one(revision.tid, shown):
-        return ",".join(shown)
-    base = names[cut] if cut is not None else bases[0] if bases else None
-    return ",".join(history_for(stored_state(revision), base, history_max))
+    return names if cut is None else names[: cut + 1]
+
+
+def has_one_author(vector: str) -> bool:
+    """Tell whether a vector, in wire form, is a single version."""
+    return "," not in vector and ";" not in vector
+
+
+def history_text(
+    revision: RevisionOut, base: str | None, history_max: int, *, steps: bool = False
+) -> str:
+    """Return the value of `history` on a connection that speaks trees.
+
+    Ancestors, newest first, each generation one below the one before, as Couchbase Lite insists.
+    `base`: what the peer has of them, or None; the list ends there. `steps`: see
+    `conflict.history_for`.
+    """
+    if not revision.history and (base is None or generation(revision.tid) == 1):
+        return ""
+    if not steps and has_one_author(revision.vector):  # Then names without a hole say it all.
+        names = _names(revision.history)
+        cut = len(names) if base is None else names.index(base) + 1 if base in names else 0
+        reached = base is None or 0 < cut <= history_max
+        if reached and _descends_by_one(revision.tid, names[:cut][:history_max]):
+            return ",".join(names[:cut][:history_max])
+    return ",".join(history_for(stored_state(revision), base, history_max, steps=steps))
 
 
 def _descends_by_one(tid: str, names: Sequence[str]) -> bool:

@@ -31,6 +31,7 @@ from settee.ids import is_document_id
 from settee.limits import (
     CHANGES_ROWS_RECEIVED_MAX,
     REVISION_ID_BYTES_MAX,
+    REVISION_NAME_BYTES_MAX,
     SEQUENCE_BYTES_MAX,
 )
 from settee.logs import printable
@@ -68,18 +69,24 @@ class AnnouncedRow(NamedTuple):
     sequence: str
     """JSON text, compared as such."""
     doc_id: str
-    tid: str
+    rev: str
+    """As the peer calls it: a tree name, a version or a whole vector."""
     flags: int
     body_bytes: int
+    tree: str = ""
+    """The tree name, which settee peers add where versions are spoken."""
 
 
 class ProposedRow(NamedTuple):
     """A row of `proposeChanges`."""
 
     doc_id: str
-    tid: str
+    rev: str
+    """As the peer calls it: a tree name, a version or a whole vector."""
     parent: str
     body_bytes: int
+    tree: str = ""
+    """The tree name, which settee peers add where versions are spoken."""
 
 
 def is_true(properties: Mapping[str, str], name: str) -> bool:
@@ -125,13 +132,18 @@ def _size(value: object) -> int:
     return value if type(value) is int and 0 <= value < 2**40 else 0
 
 
-def _names_ok(doc_id: object, tid: object) -> bool:
+def _names_ok(doc_id: object, rev: object) -> bool:
     return (
         isinstance(doc_id, str)
         and is_document_id(doc_id)
-        and isinstance(tid, str)
-        and 0 < len(tid) <= REVISION_ID_BYTES_MAX
+        and isinstance(rev, str)
+        and 0 < len(rev) <= REVISION_NAME_BYTES_MAX
     )
+
+
+def _tree(row: list[object], place: int) -> str:
+    name = row[place] if len(row) > place else ""
+    return name if isinstance(name, str) and len(name) <= REVISION_ID_BYTES_MAX else ""
 
 
 def parse_announced(body: bytes) -> list[AnnouncedRow]:
@@ -149,7 +161,8 @@ def parse_announced(body: bytes) -> list[AnnouncedRow]:
         if not isinstance(flags, int):  # A bool is an int too: level 2 says true.
             raise PeerProtocolError("Invalid JSON body: the flags of a row", domain="BLIP")
         size = _size(row[4]) if len(row) > 4 else 0
-        result.append(AnnouncedRow(sequence_text(row[0]), row[1], row[2], int(flags), size))
+        sequence = sequence_text(row[0])
+        result.append(AnnouncedRow(sequence, row[1], row[2], int(flags), size, _tree(row, 5)))
     return result
 
 
@@ -168,9 +181,10 @@ def parse_proposed(body: bytes) -> list[ProposedRow]:
         parent = row[2] if len(row) > 2 else ""
         if parent is None:
             parent = ""
-        if not isinstance(parent, str) or len(parent) > REVISION_ID_BYTES_MAX:
+        if not isinstance(parent, str) or len(parent) > REVISION_NAME_BYTES_MAX:
             raise PeerProtocolError("Invalid JSON body: the parent of a row", domain="BLIP")
-        result.append(ProposedRow(row[0], row[1], parent, _size(row[3]) if len(row) > 3 else 0))
+        size = _size(row[3]) if len(row) > 3 else 0
+        result.append(ProposedRow(row[0], row[1], parent, size, _tree(row, 4)))
     return result
 
 

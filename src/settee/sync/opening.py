@@ -18,6 +18,7 @@ import orjson
 from settee.blip.message import Reply
 from settee.errors import PeerProtocolError, SyncError
 from settee.sync.checkpoint import Checkpointer
+from settee.sync.dialect import VECTORS
 from settee.sync.effects import ReadOwnCheckpoints
 from settee.sync.messages import error_of_reply
 from settee.sync.puller import Puller
@@ -40,7 +41,9 @@ class Opening:
         session, config = self._session, self._session.config
         only_default = len(config.collections) == 1 and config.collections[0].is_default
         session.with_collections = (
-            not only_default if config.names_collections is None else config.names_collections
+            config.level == VECTORS or not only_default
+            if config.names_collections is None
+            else config.names_collections
         )
         for index, id_ in enumerate(config.checkpoint_ids):
             session.checkpointers[index] = Checkpointer(session, index, id_)
@@ -125,7 +128,8 @@ class Opening:
             properties["since"] = since
         if self._session.config.continuous:
             properties["continuous"] = "true"
-        properties |= {"batch": "200", "versioning": "rev-trees", "sendReplacementRevs": "1"}
+        properties |= {"batch": "200", "versioning": self._session.dialect.versioning}
+        properties["sendReplacementRevs"] = "1"
         if self._session.config.auto_purge:
             properties["revocations"] = "true"
         options = self._session.config.options_of(index)

@@ -213,7 +213,8 @@ class PassiveRequests:
             raise PeerProtocolError(
                 "filters and channels are not supported here", domain="LiteCore", code=19
             )
-        if properties.get("versioning", "rev-trees") != "rev-trees":
+        versioning = session.dialect.versioning
+        if properties.get("versioning", versioning) != versioning:
             raise PeerProtocolError(
                 "Incompatible document versioning.", domain="LiteCore", code=501
             )

@@ -11,31 +11,32 @@ arrives meanwhile shares the next commit. A `rev` is answered after the commit t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from settee.blip.message import Request
-from settee.doc.conflict import Relation, ancestors_held, known, propose_status
 from settee.doc.records import Applied, ConflictPolicy, Held, Outcome
-from settee.doc.revision import generation, is_tree_name, version_of
+from settee.doc.revision import is_derived
 from settee.errors import InvalidDocumentError, PeerProtocolError, SetteeError
 from settee.limits import (
-    HISTORY_NAMES_MAX,
+    CHANGES_ROWS_MAX,
     REVS_WANTED_MAX,
     SAVE_BATCH_BYTES_MAX,
     SAVE_BATCH_REVISIONS_MAX,
     SAVES_IN_FLIGHT_MAX,
 )
 from settee.sync.arrivals import Arrivals, Coming
+from settee.sync.dialect import VECTORS
 from settee.sync.effects import (
+    LearnNames,
     PurgeDocuments,
     ReadHeld,
     RecordMarks,
     ResolveConflicts,
     SaveRevisions,
 )
-from settee.sync.history import same_digest, state_of
 from settee.sync.messages import (
     AnnouncedRow,
     ProposedRow,
@@ -58,8 +59,22 @@ _REFUSALS: Final = {
     # Nothing wrong with it once the clocks agree: the pusher keeps it and tries again.
     Outcome.AHEAD: (503, "its version is more than two minutes ahead of the clock here"),
 }
+_PROPOSALS_FULL: Final = CHANGES_ROWS_MAX
+"""A peer that proposes fewer has come to the end of its changes."""
+
+_PROMISED_MAX: Final = 10_000
+"""Documents that a peer has proposed and not sent yet, as far as they are waited for."""
+
 _ACCESS_LOST: Final = frozenset({2, 3, 4, 6, 7})
 """Row flags that say: you may not see this document any more (wire protocol 3.5)."""
+
+
+class _Behind(NamedTuple):
+    """Proposals of what is older than ours, or in conflict with it."""
+
+    doc_ids: list[str]
+    answer: Callable[[], None]
+    """Answers the message, when ours have been offered."""
 
 
 class Puller:
@@ -90,6 +105,10 @@ class Puller:
         self._deltas_announced = False
         self._caught_up = False
         self._marks: list[tuple[str, str]] = []
+        self._names: list[tuple[str, str]] = []  # By which the peer calls what is here.
+        self._learning = 0
+        self._promised: set[str] = set()  # Documents whose revisions are to come: passive only.
+        self._pushed_all = False  # The peer's last proposals were not a full message.
         options = session.config.options_of(collection)
         self._resolved_by_application = session.config.active and options.resolver
         self._arrivals = Arrivals(session, wire, collection, self, filtered=options.pull_filter)
@@ -116,6 +135,8 @@ class Puller:
             or self._lost
             or self._purging
             or self._marks
+            or self._names
+            or self._learning
             or not self._arrivals.is_idle
         )
 
@@ -171,15 +192,21 @@ class Puller:
         self, request: Request, rows: list[AnnouncedRow], held: list[Held | None]
     ) -> None:
         self._deciding -= 1
-        self._session.inbound_bytes -= len(request.body)
-        remote, awaited = self._remote, self._awaited
+        session, remote, awaited = self._session, self._remote, self._awaited
+        session.inbound_bytes -= len(request.body)
+        refuses = session.config.refuse_conflicts
         answers: list[object] = []
         for row, mine in zip(rows, held, strict=True):
             if row.flags in _ACCESS_LOST:
                 self._access_lost(row.doc_id, row.sequence)
                 answers.append(0)
                 continue
-            answer = self._answer_announced(row, mine)
+            answer, has = session.dialect.answer(row, mine, refuses=refuses)
+            if has and mine is not None:
+                if session.dialect.learns and has != mine.tid:
+                    self._names.append((row.doc_id, has))
+                elif mine.mark != has:
+                    self._marks.append((row.doc_id, has))
             if remote is not None:
                 if row.sequence in awaited:
                     answer = 0  # Announced twice: it is on its way, and not finished by that.
@@ -189,42 +216,23 @@ class Puller:
                 else:
                     remote.finished(row.sequence)
             answers.append(answer)
-        self._session.connection.reply(
+        session.connection.reply(
             request.number, self._reply_properties(), trimmed(answers), compress=True
         )
-
-    def _answer_announced(self, row: AnnouncedRow, mine: Held | None) -> object:
-        if not is_tree_name(row.tid):
-            raise PeerProtocolError(f"{row.tid[:80]!r} is not a revision ID", domain="HTTP")
-        if mine is None:
-            return []
-        if mine.tid != row.tid:
-            state = state_of(mine)
-            relation = known(state, row.tid)
-            height, ours = generation(row.tid), generation(mine.tid)
-            if relation is Relation.UNKNOWN:
-                if self._session.config.refuse_conflicts and height <= ours:
-                    return 409
-                return ancestors_held(state, height)
-            if relation is Relation.OLD and (height >= ours or same_digest(mine.mark, mine.tid)):
-                # The peer was believed to have ours, or its name stands too high for an ancestor:
-                # perhaps it has put ours below. Ask to see, and not with the very revision for a
-                # base, or its history would say nothing.
-                version = version_of(row.tid)
-                held = ancestors_held(state, height)
-                return [name for name in held if version_of(name) != version]
-        if mine.mark != row.tid:
-            self._marks.append((row.doc_id, row.tid))
-        return 0
 
     def proposed(self, request: Request) -> None:
         """Take `proposeChanges`."""
         rows = parse_proposed(request.body)
         if request.no_reply:
+            if not rows and self._pusher is not None:
+                self._pusher.heard(all_of_it=True)
             return
         if not rows:
             self._session.connection.reply_empty([request.number])
             return
+        self._pushed_all = len(rows) < _PROPOSALS_FULL
+        if self._pusher is not None:
+            self._pusher.heard(all_of_it=False)
         self._session.take_in(len(request.body))
         self._deciding += 1
         self._session.ask(
@@ -237,40 +245,56 @@ class Puller:
     ) -> None:
         self._deciding -= 1
         self._session.inbound_bytes -= len(request.body)
+        dialect = self._session.dialect
+        session_refuses = self._session.config.refuse_conflicts
         with_rev = request.properties.get("conflictIncludesRev") is not None
         answers: list[object] = []
+        names: list[tuple[str, str]] = []
+        behind: list[str] = []
         for row, mine in zip(rows, held, strict=True):
-            status, theirs = self._status_of_proposal(row, mine)
+            seq = 0 if mine is None else mine.seq
+            tid = dialect.tid_of(row.rev) or ""
+            refuses = session_refuses and not self._is_ours_to_resolve(row.doc_id, tid, seq)
+            status, theirs = dialect.status(row, mine, refuses=refuses)
+            if status == 0:
+                self._promise(row.doc_id)
+            elif mine is not None and status in (304, 409):
+                if dialect.learns and tid and tid != mine.tid:
+                    names.append((row.doc_id, tid))
+                if status == 409:
+                    behind.append(row.doc_id)
             if status == 409 and with_rev:
                 answers.append({"status": 409, "rev": theirs})
             else:
                 answers.append(status)
-        self._session.connection.reply(
-            request.number, self._reply_properties(), trimmed(answers), compress=True
-        )
 
-    def _status_of_proposal(self, row: ProposedRow, mine: Held | None) -> tuple[int, str]:
-        if not is_tree_name(row.tid) or (row.parent and not is_tree_name(row.parent)):
-            return 400, ""
-        if self._session.config.refuse_conflicts:
-            state = None if mine is None else state_of(mine)
-            return propose_status(state, row.tid, row.parent)
-        if mine is None:
-            return 0, ""
-        if mine.tid == row.tid:
-            return 304, ""
-        state = state_of(mine)
-        relation = known(state, row.tid)
-        if relation is Relation.SAME:
-            return 304, ""
-        if relation is Relation.OLD and not (
-            row.parent and known(state, row.parent) is Relation.SAME
-        ):
-            return 409, mine.tid
-        return 0, ""
+        def answer() -> None:
+            self._session.connection.reply(
+                request.number, self._reply_properties(), trimmed(answers), compress=True
+            )
+
+        if names:
+            self._learn(names, _Behind(behind, answer) if behind else None)
+        if not behind:
+            answer()
+        elif not names:
+            self._offer_again(_Behind(behind, answer))
+
+    def _learn(self, names: list[tuple[str, str]], behind: _Behind | None) -> None:
+        self._learning += 1
+        self._session.ask(LearnNames(self._collection, names), partial(self._learnt, behind))
+
+    def _promise(self, doc_id: str) -> None:
+        pusher = self._pusher
+        if pusher is None or not pusher.is_listening:
+            return
+        self._promised.add(doc_id)
+        if len(self._promised) > _PROMISED_MAX:  # No peer has so many out: it is speaking idly.
+            self._promised.clear()
+            pusher.heard(all_of_it=True)
 
     def _reply_properties(self) -> dict[str, str]:
-        properties = {"maxHistory": str(HISTORY_NAMES_MAX), "blobs": "true"}
+        properties = self._session.dialect.reply_properties() | {"blobs": "true"}
         if self._session.config.deltas and not self._deltas_announced:
             self._deltas_announced = True  # Once: the peer remembers it (wire protocol 7.2).
             properties["deltas"] = "true"
@@ -283,12 +307,15 @@ class Puller:
         """Take `rev`; raises PeerProtocolError or InvalidDocumentError if it can't be taken."""
         properties = request.properties
         sequence = properties.get("sequence", "")
+        if self._pusher is not None:
+            self._pusher.heard(all_of_it=False)
         try:
             coming = self._arrivals.read(request, takes_deltas=self._deltas_announced)
         except (PeerProtocolError, InvalidDocumentError) as error:
             if isinstance(error, PeerProtocolError) and error.code == 422:
                 raise  # The whole body follows, with the same sequence.
             doc_id = properties.get("id", "")
+            self._promised.discard(doc_id)
             self._session.report(self._collection, False, doc_id, False, error)
             later = isinstance(error, PeerProtocolError) and error.transient
             self._settled(sequence, come_back=later)
@@ -313,6 +340,7 @@ class Puller:
     ) -> None:
         """A revision is not taken; with `later` it may be at another time."""
         session, revision = self._session, coming.revision
+        self._promised.discard(revision.doc_id)
         session.inbound_bytes -= coming.held_bytes
         session.report(self._collection, False, revision.doc_id, revision.deleted, error)
         self.refuse(coming, status, why)
@@ -325,6 +353,7 @@ class Puller:
 
     def norev(self, request: Request) -> None:
         """Take `norev`: a revision that was asked for can't be sent."""
+        self._promised.discard(request.properties.get("id", ""))
         self._settled(request.properties.get("sequence", ""))
         if not request.no_reply:
             self._session.connection.reply_empty([request.number])
@@ -375,13 +404,37 @@ class Puller:
         if self._lost:
             self._purge_lost()
         while self._batch and self._saving < SAVES_IN_FLIGHT_MAX:
-            self._save()
+            self._save(self._next_batch(), self._policy)
         if self._marks:
             marks, self._marks = self._marks, []
             if self._remote is not None:
                 self._session.ask(RecordMarks(self._collection, marks), lambda _: None)
+        if self._names:
+            names, self._names = self._names, []
+            self._learn(names, None)
+        if self._pushed_all and self._pusher is not None and not self._promised and self.is_idle:
+            self._pushed_all = False
+            self._pusher.heard(all_of_it=True)
 
-    def _save(self) -> None:
+    def _learnt(self, behind: _Behind | None, _: object) -> None:
+        self._learning -= 1
+        if behind is not None:
+            self._offer_again(behind)
+
+    def _offer_again(self, behind: _Behind) -> None:
+        """Offer what is current here to a peer that proposed something older, then answer it."""
+        left = len(behind.doc_ids)
+
+        def offered() -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                behind.answer()
+
+        for doc_id in behind.doc_ids:
+            self._session.newer_here(self._wire, doc_id, offered)
+
+    def _next_batch(self) -> list[Coming]:
         batch = self._batch[:SAVE_BATCH_REVISIONS_MAX]
         bytes_ = 0
         for i, coming in enumerate(batch):
@@ -390,13 +443,12 @@ class Puller:
                 batch = batch[:i]
                 break
         self._batch = self._batch[len(batch) :]
+        return batch
+
+    def _save(self, batch: list[Coming], policy: ConflictPolicy) -> None:
         self._saving += 1
         self._session.ask(
-            SaveRevisions(
-                self._collection,
-                [coming.revision for coming in batch],
-                self._policy,
-            ),
+            SaveRevisions(self._collection, [coming.revision for coming in batch], policy),
             partial(self._saved, batch),
             partial(self._save_failed, batch),
         )
@@ -435,13 +487,22 @@ class Puller:
     def _applied(self, batch: list[Coming], answers: list[Applied]) -> None:
         session = self._session
         numbers: list[int] = []
-        report = session.config.report_documents
+        dialect, report = session.dialect, session.config.report_documents
         stored = stored_bytes = 0
         for coming, applied in zip(batch, answers, strict=True):
             outcome = applied.outcome
             revision = coming.revision
             if outcome is Outcome.CONFLICT:
                 continue  # It is being decided.
+            if outcome is Outcome.REFUSED and self._is_ours_to_resolve(
+                revision.doc_id, revision.tid, applied.seq
+            ):
+                self._save([coming], ConflictPolicy.RESOLVE)
+                continue
+            if outcome is Outcome.CHANGED:
+                self._arrivals.ask_again(coming)
+                continue
+            self._promised.discard(revision.doc_id)
             session.inbound_bytes -= coming.held_bytes
             self._settled(coming.sequence, come_back=outcome is Outcome.AHEAD)
             if revision.blobs:
@@ -451,7 +512,7 @@ class Puller:
                 stored_bytes += len(revision.body)
                 if outcome is Outcome.RESOLVED:
                     session.newer_here(self._wire)
-                elif self._pusher is not None and applied.tid == revision.tid:
+                elif self._pusher is not None and dialect.is_as_given(applied.tid, revision):
                     self._pusher.given.add(applied.seq)  # Exactly as given: it knows that.
                 if report:
                     session.report(self._collection, False, revision.doc_id, revision.deleted, None)
@@ -465,10 +526,26 @@ class Puller:
         session.connection.reply_empty(numbers)
         session.counted_pull(stored, stored_bytes)
 
+    def _is_ours_to_resolve(self, doc_id: str, tid: str, seq: int) -> bool:
+        """Whether a conflict would stay if it were refused, though that is the rule here.
+
+        The peer's own resolver decides about its own edit if it is still going to see our revision.
+        A peer of trees that has seen it, and went on with another branch, would only be refused for
+        ever; and of what it brings from a settee peer it is no more than the courier.
+        """
+        if self._session.config.level == VECTORS or self._pusher is None:
+            return False
+        return (tid != "" and is_derived(tid)) or self._pusher.has_offered(doc_id, seq)
+
     def _refused(self, coming: Coming, outcome: Outcome) -> None:
         status, why = _REFUSALS[outcome]
+        if outcome is Outcome.REFUSED and self._pusher is not None and self._pusher.is_subscribed:
+            # No failure: it pulls ours, which it has to see before, and resolves.
+            refuse = partial(self.refuse, coming, status, why)
+            self._session.newer_here(self._wire, coming.revision.doc_id, refuse)
+            return
         error = PeerProtocolError(
-            f"revision {coming.revision.tid[:80]} of {coming.revision.doc_id!r}: {why}",
+            f"revision {coming.revision.called[:80]} of {coming.revision.doc_id!r}: {why}",
             code=status,
             transient=outcome is Outcome.AHEAD,
         )

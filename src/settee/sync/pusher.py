@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
@@ -33,8 +35,8 @@ from settee.limits import (
     REVS_UNANSWERED_BYTES_MAX,
     REVS_UNANSWERED_MAX,
 )
-from settee.sync.effects import FilterPush, ReadChanges, ReadRevisions
-from settee.sync.history import history_text
+from settee.sync.dialect import Ground, Verdict
+from settee.sync.effects import FilterPush, LearnNames, ReadChanges, ReadRevisions
 from settee.sync.messages import error_of_reply, is_true, json_array
 
 if TYPE_CHECKING:
@@ -49,19 +51,6 @@ _READ_REVISIONS_MAX: Final = CHANGES_ROWS_MAX
 """Bodies per read."""
 
 
-class RevSent(NamedTuple):
-    """The token of a `rev` under way."""
-
-    pusher: Pusher
-    row: ChangeRow
-    tid: str
-    deleted: bool
-    body_bytes: int
-    blobs: tuple[str, ...]
-    delta_of: Wanted | None
-    """What to send whole if the peer can't use the delta; None if it went whole."""
-
-
 class Wanted(NamedTuple):
     """A row whose revision the peer asked for."""
 
@@ -70,6 +59,25 @@ class Wanted(NamedTuple):
     """Revisions that the peer has, best first."""
     whole: bool = False
     """Whether a delta was refused already."""
+    retold: bool = False
+    """Whether to tell its ancestry in the other way (`Dialect.said`)."""
+
+
+class RevSent(NamedTuple):
+    """The token of a `rev` under way."""
+
+    pusher: Pusher
+    wanted: Wanted
+    tid: str
+    deleted: bool
+    body_bytes: int
+    blobs: tuple[str, ...]
+    is_delta: bool
+
+    @property
+    def row(self) -> ChangeRow:
+        """The row that offered it."""
+        return self.wanted.row
 
 
 class Pusher(ABC):
@@ -87,7 +95,6 @@ class Pusher(ABC):
         self._wire = wire
         self.collection: Final = collection
         """Index in the session's configuration; `wire` is the index in messages."""
-        self._contiguous = not session.config.peer_is_settee
         self._continuous = False
         self._doc_ids: frozenset[str] | None = None
         self._active_only = False
@@ -104,6 +111,11 @@ class Pusher(ABC):
         self._blobs_listed = False
         """Whether the peer looks for blobs under ``_attachments`` only, as Sync Gateway does."""
         self._told_caught_up = False
+        self._lagging: dict[str, list[Callable[[], None]]] = {}
+        """Documents to be offered once more, and what is to be done then."""
+        self._then: dict[str, list[Callable[[], None]]] = {}
+        """What is to be done when the peer has answered the offer of a document."""
+        self._looking_up = 0
         self._filtered = session.config.options_of(collection).push_filter
         self._peer_deltas = False  # Told once, and kept in mind (wire protocol 7.2).
 
@@ -120,6 +132,8 @@ class Pusher(ABC):
             or self._wanted
             or self._reading_revisions
             or self._out
+            or self._lagging
+            or self._looking_up
         )
 
     @property
@@ -132,10 +146,25 @@ class Pusher(ABC):
         if self._continuous:
             self._unread = True
 
+    def deadline(self) -> float | None:
+        """When to be pumped at the latest, in the terms of `now`."""
+        return None
+
+    def offer_again(self, doc_id: str, then: Callable[[], None] | None = None) -> None:
+        """The peer has turned out to have another revision of a document than it should have.
+
+        `then` is called when the peer has answered the offer, or if there is none to be made.
+        """
+        waiting = self._lagging.setdefault(doc_id, [])
+        if then is not None:
+            waiting.append(then)
+
     # --- pumping ----------------------------------------------------------------------------------
 
     def pump(self) -> None:
         """Start whatever may be started now."""
+        if self._lagging:
+            self._look_up_lagging()
         if self._unread and not self._reading_feed and len(self._rows) < CHANGES_ROWS_MAX:
             self._unread = False  # What changes from now on may come too late for this page.
             self._reading_feed = True
@@ -176,6 +205,36 @@ class Pusher(ABC):
                 self._forget_older(fresh)
             self._queue(fresh)
             self._told_caught_up = False
+
+    def _look_up_lagging(self) -> None:
+        doc_ids = frozenset(self._lagging)
+        waiting, self._lagging = self._lagging, {}
+        self._looking_up += 1
+        self._session.ask(
+            ReadChanges(self.collection, 0, len(doc_ids), doc_ids, False),
+            partial(self._lagging_found, waiting),
+        )
+
+    def _lagging_found(
+        self, waiting: dict[str, list[Callable[[], None]]], page: ChangesPage
+    ) -> None:
+        self._looking_up -= 1
+        to_come = self._out.keys() | {row.doc_id for row in self._rows}
+        passed = not (self._unread or self._reading_feed)  # Then nothing reads on to it.
+        rows = [
+            row
+            for row in page.rows
+            if (row.seq <= self._since or passed) and row.doc_id not in to_come
+        ]
+        if self._doc_ids is not None:
+            rows = [row for row in rows if row.doc_id in self._doc_ids]
+        self._rows.extend(rows)  # They have passed the filter before.
+        on_offer = {row.doc_id for row in self._rows}
+        for doc_id, actions in waiting.items():
+            if doc_id in on_offer:
+                self._then.setdefault(doc_id, []).extend(actions)
+            else:
+                _do(actions)
 
     def _queue(self, rows: list[ChangeRow]) -> None:
         """Put rows in line to be offered, those that the application lets out."""
@@ -288,6 +347,9 @@ class Pusher(ABC):
             raise PeerProtocolError(f"{len(answers)} answers to {len(rows)} rows")
         answers.extend([0] * (len(rows) - len(answers)))
         self._take_answers(rows, answers)
+        if self._then:
+            for row in rows:
+                _do(self._then.pop(row.doc_id, ()))
 
     @abstractmethod
     def _take_answers(self, rows: list[ChangeRow], answers: list[object]) -> None:
@@ -340,6 +402,8 @@ class Pusher(ABC):
                 self._gone(item.row, 404, "the document was purged")
             elif revision.seq != item.row.seq:
                 self._superseded(item, revision)
+            elif revision.tid != item.row.tid:
+                self._renamed(item, revision)
             else:
                 self._send(item, revision)
 
@@ -352,43 +416,74 @@ class Pusher(ABC):
     def _superseded(self, item: Wanted, revision: RevisionOut) -> None:
         """Deal with a wanted row whose document has changed since."""
 
+    def _renamed(self, item: Wanted, revision: RevisionOut) -> None:
+        """Deal with a wanted row whose revision is called otherwise since."""
+        self._send(item, revision)
+
+    def _withhold(self, row: ChangeRow, ground: Ground) -> None:
+        """Don't send what the peer has, or what has to be called otherwise first."""
+        self._release(row)
+        self._settled(row)
+        self._say_gone(row, 410, "it is known under another name")
+        assert ground.base is not None, "a ground that bears nothing"
+        self._learn(row.doc_id, ground.base, renumber=ground.verdict is Verdict.LIFT)
+
+    def _learn(self, doc_id: str, tid: str, *, renumber: bool) -> None:
+        self._looking_up += 1
+        self._session.ask(LearnNames(self.collection, [(doc_id, tid)], renumber), self._was_learnt)
+
+    def _was_learnt(self, _: object) -> None:
+        self._looking_up -= 1
+
+    def _say_gone(self, row: ChangeRow, status: int, reason: str) -> None:
+        """Tell the peer not to wait for a revision that it wanted."""
+        self._session.tell(
+            "norev",
+            self._wire,
+            {
+                "id": row.doc_id,
+                "rev": self._session.dialect.name(row.tid),
+                "sequence": str(row.seq),
+                "error": str(status),
+                "reason": reason,
+            },
+            b"",
+            compress=True,
+        )
+
     def _rev_properties(self, row: ChangeRow, revision: RevisionOut) -> dict[str, str]:
-        properties = {
-            "id": revision.doc_id,
-            "rev": revision.tid,
-            "sequence": str(row.seq),
-        }
+        properties = {"id": revision.doc_id, "sequence": str(row.seq)}
         if revision.deleted:
             properties["deleted"] = "1"
         return properties
 
     def _send(self, item: Wanted, revision: RevisionOut) -> None:
         session = self._session
+        dialect = session.dialect
+        ground = dialect.ground(revision, item.bases)
+        if ground.verdict is not Verdict.SEND:
+            self._withhold(item.row, ground)
+            return
         properties = self._rev_properties(item.row, revision)
-        if revision.history or (self._contiguous and item.bases):
-            history = history_text(
-                revision, item.bases, self._history_max, contiguous=self._contiguous
-            )
-            if history:
-                properties["history"] = history
-        if not self._contiguous:
-            properties["vector"] = revision.vector
+        properties |= dialect.said(
+            revision, item.bases, ground, self._history_max, retold=item.retold
+        )
         body = revision.body
         blobs: tuple[str, ...] = ()
-        delta_of = None
+        is_delta = False
         if may_have_blobs(body):
             value = orjson.loads(body)
             blobs = tuple({b.digest for b in find_blobs(value)})
             session.blobs.allow(blobs)
         if blobs and self._blobs_listed:
-            body = orjson.dumps(with_attachments(value, _generation(revision.tid)))
+            body = orjson.dumps(with_attachments(value, names.generation(revision.tid)))
         elif revision.base and not item.whole:
             delta = make(orjson.loads(revision.base_body), orjson.loads(body))
             if delta is not None:
                 body = orjson.dumps(delta)
-                properties["deltaSrc"] = revision.base
-                delta_of = item
-        token = RevSent(self, item.row, revision.tid, revision.deleted, len(body), blobs, delta_of)
+                properties["deltaSrc"] = dialect.name(revision.base)
+                is_delta = True
+        token = RevSent(self, item, revision.tid, revision.deleted, len(body), blobs, is_delta)
         session.revs_out += 1
         session.rev_bytes_out += len(body)
         session.request("rev", self._wire, properties, body, token, compress=True)
@@ -400,8 +495,8 @@ class Pusher(ABC):
         session.rev_bytes_out -= sent.body_bytes
         if sent.blobs:
             session.blobs.disallow(sent.blobs)
-        if reply.error and sent.delta_of is not None and _is_of_delta(reply):
-            self._wanted.appendleft(sent.delta_of._replace(whole=True))
+        if reply.error and sent.is_delta and _is_of_delta(reply):
+            self._wanted.appendleft(sent.wanted._replace(whole=True))
             return
         self._release(sent.row)
         if not reply.error:
@@ -442,9 +537,9 @@ class Pusher(ABC):
             self._settled(row)
 
 
-def _generation(tid: str) -> int:
-    """Return a tree name's generation; 0 for a version."""
-    return names.generation(tid) if names.is_tree_name(tid) else 0
+def _do(actions: Iterable[Callable[[], None]]) -> None:
+    for action in actions:
+        action()
 
 
 def _is_of_delta(reply: Reply) -> bool:

@@ -14,14 +14,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from settee.doc.conflict import Relation, known
-from settee.doc.records import DELETED, ChangeRow, ChangesPage, Held, RevisionOut
-from settee.doc.revision import is_tree_name
+from settee.doc.records import DELETED, ChangeRow, Held, RevisionOut
+from settee.doc.revision import is_native
 from settee.errors import PeerProtocolError, SyncError
 from settee.sync.checkpoint import Checkpointer
-from settee.sync.effects import ReadChanges, ReadHeld, RecordMarks
+from settee.sync.effects import ReadHeld, RecordMarks, Renew
 from settee.sync.history import same_digest, state_of
 from settee.sync.messages import TRANSIENT_HTTP
 from settee.sync.pusher import Pusher, RevSent, Wanted
+from settee.sync.trees import TreeDialect
 
 if TYPE_CHECKING:
     from settee.sync.session import Session
@@ -54,7 +55,7 @@ class ActivePusher(Pusher):
         self._forbidden: dict[str, str] = {}  # Refused with 403: document -> revision.
         self._again: list[ChangeRow] = []
         self._contesting = 0  # Questions to storage about rows that were settled before.
-        self._lagging: set[str] = set()
+        self._renewed: set[str] = set()  # Documents saved anew over a revision and its ancestor.
         self._doubtful_until = -1  # A sequence; up to it marks may be wrong. -1: not yet known.
 
         options = session.config.options_of(wire)
@@ -64,30 +65,10 @@ class ActivePusher(Pusher):
         """Look for changes once more, one-shot too: the pull has just made some to be pushed."""
         self._unread = True
 
-    def offer_again(self, doc_id: str) -> None:
-        """The peer has turned out to have an older revision of a document than it should have."""
-        self._lagging.add(doc_id)
-
-    def _look_up_lagging(self) -> None:
-        doc_ids, self._lagging = frozenset(self._lagging), set()
-        self._contesting += 1
-        self._session.ask(
-            ReadChanges(self.collection, 0, len(doc_ids), doc_ids, False), self._lagging_found
-        )
-
-    def _lagging_found(self, page: ChangesPage) -> None:
-        self._contesting -= 1
-        to_come = self._out.keys() | {row.doc_id for row in self._rows}
-        rows = [r for r in page.rows if r.seq <= self._since and r.doc_id not in to_come]
-        if rows:
-            super()._queue(rows)  # They have passed the filter before.
-
     @property
     def is_idle(self) -> bool:
         """Whether everything known has been proposed, sent, answered and noted."""
-        return super().is_idle and not (
-            self._again or self._marks or self._contesting or self._lagging
-        )
+        return super().is_idle and not (self._again or self._marks or self._contesting)
 
     def pump(self) -> None:
         """Start whatever may be started now."""
@@ -95,8 +76,6 @@ class ActivePusher(Pusher):
             self._rows.extend(self._again)
             self._again.clear()
             self._told_caught_up = False
-        if self._lagging:
-            self._look_up_lagging()
         super().pump()
         if self._marks:
             marks, self._marks = self._marks, []
@@ -138,7 +117,9 @@ class ActivePusher(Pusher):
         return {"conflictIncludesRev": "true"}
 
     def _offer_row(self, row: ChangeRow) -> list[object]:
-        return [row.doc_id, row.tid, row.mark, row.body_bytes]
+        name = self._session.dialect.name
+        end = self._session.dialect.row_end(row.tid)
+        return [row.doc_id, name(row.tid), name(row.mark), row.body_bytes, *end]
 
     def _take_answers(self, rows: list[ChangeRow], answers: list[object]) -> None:
         contested: list[tuple[ChangeRow, str, bool]] = []
@@ -161,8 +142,8 @@ class ActivePusher(Pusher):
                 self._marks.append((row.doc_id, row.tid))
                 self._settled(row)
             elif status == 409:
-                usable = isinstance(theirs, str) and is_tree_name(theirs)
-                contested.append((row, str(theirs) if usable else "", theirs == ""))
+                text = theirs if isinstance(theirs, str) else ""
+                contested.append((row, text, theirs == ""))
             else:
                 self._failed(row, status)
         if contested:
@@ -177,18 +158,20 @@ class ActivePusher(Pusher):
     ) -> None:
         """The peer has another revision than the parent that was proposed."""
         self._contesting -= 1
-        for (row, theirs, gone), mine in zip(contested, held, strict=True):
+        dialect = self._session.dialect
+        for (row, text, gone), mine in zip(contested, held, strict=True):
             state = None if mine is None else state_of(mine)
             if state is None or known(state, row.tid) is not Relation.SAME:
                 self._settled(row)  # It changed here meanwhile: the feed has it again.
                 continue
-            relation = known(state, theirs) if theirs else Relation.UNKNOWN
+            theirs = dialect.tid_of(text) or ""
+            relation = dialect.relation(state, text) if theirs else Relation.UNKNOWN
             if relation is Relation.SAME:
                 self._marks.append((row.doc_id, theirs))
                 self._settled(row)
             elif gone and row.mark:
                 self._rows.appendleft(row._replace(mark=""))  # It lost the document: as a new one.
-            elif relation is Relation.OLD and theirs != row.mark:
+            elif relation is Relation.OLD and dialect.name(theirs) != dialect.name(row.mark):
                 # An earlier push arrived and its answer was lost: propose on top of it.
                 # (The name may have been lifted since, which takes no new sequence.)
                 self._rows.appendleft(row._replace(tid=state.tid, mark=theirs))
@@ -235,7 +218,37 @@ class ActivePusher(Pusher):
             self._again.append(sent.row)
             return True
         conflict = error.code == 409 or (error.domain, error.code) == ("LiteCore", 8)
+        if conflict and self._is_tried_otherwise(sent.wanted):
+            return True
         if conflict and (self._pulls or self._session.config.peer_is_settee):
             self._settled(sent.row)  # As for a contested proposal: the pull brings theirs.
             return True
         return super()._refused(sent, error)
+
+    def _is_tried_otherwise(self, wanted: Wanted) -> bool:
+        """Whether a revision in conflict, though its parent was the peer's current one, goes again.
+
+        Where trees are spoken an ancestor that we name may lie on a dead branch there: it goes with
+        steps in between. Where versions are, a peer whose database was upgraded knows the parent by
+        its tree name only, and wants to see that; or each revision contains the other: then the
+        body is saved once more, over both.
+        """
+        row, dialect = wanted.row, self._session.dialect
+        if not row.mark or dialect.is_extended:
+            return False
+        trees = dialect.versioning == TreeDialect.versioning
+        if not wanted.retold and (trees or is_native(row.mark)):
+            self._out[row.doc_id] = row
+            self._wanted.appendleft(wanted._replace(retold=True))
+            return True
+        if trees or row.doc_id in self._renewed:
+            return False
+        self._renewed.add(row.doc_id)
+        self._contesting += 1
+        self._session.ask(Renew(self.collection, row.doc_id, row.tid), self._was_renewed)
+        self._settled(row)
+        return True
+
+    def _was_renewed(self, _: object) -> None:
+        self._contesting -= 1
+        self._unread = True  # The new revision, if it came to one, is in the feed.

@@ -11,13 +11,14 @@ what the peer says. What the peer itself has just pushed is not announced back t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from settee.blip.message import Request
 from settee.doc.records import DELETED, ChangeRow, RevisionOut
-from settee.doc.revision import is_tree_name
 from settee.limits import HISTORY_NAMES_MAX
+from settee.sync.dialect import VECTORS
 from settee.sync.messages import is_true
 from settee.sync.pusher import Pusher, Wanted
 from settee.sync.sequences import SequenceSet
@@ -29,6 +30,12 @@ __all__ = ["PassivePusher"]
 
 _BASES_MAX: Final = HISTORY_NAMES_MAX
 """Ancestors that a peer says it has, looked at for one row."""
+
+_SILENCE_S: Final = 0.5
+"""A peer that has said nothing of its own changes for so long after it subscribed has none."""
+
+_PUSHING_S: Final = 2.0
+"""A peer that was pushing and has said nothing for so long has stopped."""
 
 _SEQUENCE_MAX: Final = 2**63 - 1
 """The greatest sequence that storage can be asked about."""
@@ -47,8 +54,28 @@ class PassivePusher(Pusher):
         self._over = False  # And then something came that was not the peer's own.
         self._told_caught_up = True
         self._replacements = False
+        self._tails = session.config.level == VECTORS and not session.dialect.is_extended
+        self._listens = session.config.level != VECTORS and session.config.pull
+        self._listen_until_s: float | None = None
         self.given: SequenceSet = SequenceSet(())
         """Sequences that this very peer has just caused: not announced back to it."""
+
+    def offer_again(self, doc_id: str, then: Callable[[], None] | None = None) -> None:
+        """Offer a document once more, also to a peer that has heard that all was offered.
+
+        It takes rows as long as the session lasts, so what ends it has to wait for `then`.
+        """
+        if self._subscribed and self._listen_until_s is None:
+            super().offer_again(doc_id, then)
+            return
+        super().offer_again(doc_id)
+        if then is not None:
+            then()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that the peer subscribed to has been offered, sent and answered."""
+        return not self._subscribed or super().is_idle
 
     @property
     def is_subscribed(self) -> bool:
@@ -68,11 +95,55 @@ class PassivePusher(Pusher):
         self._subscribed = True
         self._unread = True
         self._told_caught_up = False
+        if self._listens:
+            self._listen_until_s = self._session.now + _SILENCE_S
 
     def pump(self) -> None:
         """Start whatever may be started now."""
+        if self._listen_until_s is not None:
+            if self._session.now < self._listen_until_s:
+                return
+            self._listen_until_s = None
+            self._listens = False
         if self._subscribed:
             super().pump()
+
+    # --- listen before you speak ------------------------------------------------------------------
+
+    def deadline(self) -> float | None:
+        """When to begin to announce, if that waits for the peer (in the terms of `now`)."""
+        return self._listen_until_s
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether the peer is waited for to push first, or would be if it subscribed."""
+        return self._listens
+
+    def heard(self, *, all_of_it: bool) -> None:
+        """Note that the peer pushes; `all_of_it`: it has pushed what it had.
+
+        A peer of trees orders what it is shown by generation alone. If our row crosses an edit that
+        it made on an older spelling of the same revision, it sees a conflict where there is none,
+        and its edit may lose: so it pushes first.
+        """
+        if all_of_it:
+            self._listens = False
+            self._listen_until_s = None
+        elif self._listen_until_s is not None:
+            self._listen_until_s = self._session.now + _PUSHING_S
+
+    def has_offered(self, doc_id: str, seq: int) -> bool:
+        """Tell whether a peer that subscribed is past being offered a document of sequence `seq`.
+
+        Not while it is on offer. A document that it did not subscribe to it is never offered.
+        """
+        if not self._subscribed:
+            return False
+        if self._doc_ids is not None and doc_id not in self._doc_ids:
+            return True
+        if seq > self._since:
+            return self._told_caught_up and not self._continuous
+        return doc_id not in self._out and all(row.doc_id != doc_id for row in self._rows)
 
     def local_changed(self) -> None:
         """Note that the feed has new rows.
@@ -109,38 +180,27 @@ class PassivePusher(Pusher):
             self._unread = True
 
     def _offer_row(self, row: ChangeRow) -> list[object]:
+        dialect = self._session.dialect
+        name, end = dialect.name(row.tid), dialect.row_end(row.tid)
         deleted = row.flags & DELETED
-        if not deleted and not row.body_bytes:
-            return [row.seq, row.doc_id, row.tid]
-        return [row.seq, row.doc_id, row.tid, deleted, row.body_bytes]
+        if not (deleted or row.body_bytes or end):
+            return [row.seq, row.doc_id, name]
+        return [row.seq, row.doc_id, name, deleted, row.body_bytes, *end]
 
     def _take_answers(self, rows: list[ChangeRow], answers: list[object]) -> None:
+        tid_of = self._session.dialect.tid_of
         for row, answer in zip(rows, answers, strict=True):
             if isinstance(answer, list):
-                bases = tuple(
-                    name
-                    for name in answer[:_BASES_MAX]
-                    if isinstance(name, str) and is_tree_name(name)
-                )
-                self._wanted.append(Wanted(row, bases))
+                names = [name for name in answer[:_BASES_MAX] if isinstance(name, str)]
+                bases = tuple(tid for name in names if (tid := tid_of(name)) is not None)
+                legacy = any("@" not in name for name in names)
+                self._wanted.append(Wanted(row, bases, retold=legacy and self._tails))
             else:  # 0: it has the revision; any other number: it does not want it.
                 self._release(row)
 
     def _gone(self, row: ChangeRow, status: int, reason: str) -> None:
         super()._gone(row, status, reason)
-        self._session.tell(
-            "norev",
-            self._wire,
-            {
-                "id": row.doc_id,
-                "rev": row.tid,
-                "sequence": str(row.seq),
-                "error": str(status),
-                "reason": reason,
-            },
-            b"",
-            compress=True,
-        )
+        self._say_gone(row, status, reason)
 
     def _superseded(self, item: Wanted, revision: RevisionOut) -> None:
         if self._replacements:
@@ -148,8 +208,17 @@ class PassivePusher(Pusher):
         else:
             self._gone(item.row, 410, "superseded by a newer revision")
 
+    def _renamed(self, item: Wanted, revision: RevisionOut) -> None:
+        # A peer of trees asked by the name, and knows what to do with the new one only if it
+        # said so. For the others the name is the version, which is the same.
+        if self._replacements or not self._session.dialect.learns:
+            self._send(item, revision)
+            return
+        self._gone(item.row, 410, "it has got another name")
+        self._learn(item.row.doc_id, revision.tid, renumber=True)
+
     def _rev_properties(self, row: ChangeRow, revision: RevisionOut) -> dict[str, str]:
         properties = super()._rev_properties(row, revision)
         if revision.tid != row.tid:
-            properties["replacedRev"] = row.tid
+            properties["replacedRev"] = self._session.dialect.name(row.tid)
         return properties

@@ -26,6 +26,7 @@ from settee.limits import INBOUND_BYTES_MAX, REQUESTS_UNANSWERED_READING_MAX
 from settee.logs import room_log
 from settee.sync.blobs import BlobExchange, BlobFetch
 from settee.sync.checkpoint import Checkpointer
+from settee.sync.dialect import TREES, VECTORS, Dialect
 from settee.sync.effects import Effect, KeepBases
 from settee.sync.events import (
     Activity,
@@ -49,6 +50,8 @@ from settee.sync.puller import Puller
 from settee.sync.pusher import Pusher, RevSent
 from settee.sync.pusher_active import ActivePusher
 from settee.sync.sequences import SequenceSet
+from settee.sync.trees import TreeDialect
+from settee.sync.vectors import VectorDialect
 
 __all__ = ["Session", "SessionConfig"]
 
@@ -83,8 +86,10 @@ class SessionConfig:
     """Active: receive the peer's changes. Passive: let the peer push."""
     continuous: bool = False
     """Active: stay connected and replicate changes as they come."""
+    level: int = TREES
+    """Of the replication protocol: 2 and 3 speak of revision trees, 4 of version vectors."""
     peer_is_settee: bool = False
-    """Whether the peer is a settee peer: vectors travel with revisions."""
+    """Whether the peer is a settee peer: at level 4 tree names travel with the vectors."""
     report_documents: bool = False
     """Whether to report each document; errors are reported always."""
     uuid: str = ""
@@ -95,6 +100,8 @@ class SessionConfig:
     """One per collection; empty: none has any."""
     deltas: bool = False
     """Whether revisions may travel as what changed against an earlier one."""
+    resolves: bool = False
+    """Passive: end conflicts with a peer of trees here, rather than have its resolver decide."""
     names_collections: bool | None = None
     """Active: whether to open with `getCollections`; None: unless only the default one is meant."""
     auto_purge: bool = True
@@ -111,7 +118,14 @@ class SessionConfig:
         Couchbase Lite's passive peers do that, so its active ones are made for it. Between settee
         peers either side resolves, alike.
         """
-        return not self.active and not self.peer_is_settee
+        if self.active:
+            return False
+        return not (self.peer_is_settee if self.level == VECTORS else self.resolves)
+
+
+def dialect_for(level: int, peer_is_settee: bool) -> Dialect:
+    """Return how revisions are named at a level of the protocol."""
+    return VectorDialect(is_extended=peer_is_settee) if level == VECTORS else TreeDialect()
 
 
 class Session:
@@ -120,6 +134,7 @@ class Session:
     def __init__(self, config: SessionConfig, *, now: float) -> None:
         self.config: Final = config
         self.connection: Final = Connection()
+        self.dialect: Final = dialect_for(config.level, config.peer_is_settee)
         self.blobs: Final = BlobExchange(self)
         self.revs_out = 0
         """`rev` messages sent and unanswered."""
@@ -257,6 +272,8 @@ class Session:
             self._patience.deadline(waits=self._waits, stays=self._stays),
             *(checkpointer.deadline() for checkpointer in self.checkpointers.values()),
         ]
+        if self._stopping_until_s is None:
+            deadlines += [pusher.deadline() for pusher in self.pushers.values()]
         return min((d for d in deadlines if d is not None), default=None)
 
     @property
@@ -327,6 +344,11 @@ class Session:
         )
 
     # --- what pushers, pullers and the rest call --------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        """The time, as the owner told it last."""
+        return self._now
 
     @property
     def wall_s(self) -> int:
@@ -445,14 +467,22 @@ class Session:
         """Note that a document can't be replicated for the time being, but perhaps later."""
         self._patience.held_back(self._now)
 
-    def newer_here(self, wire: int, doc_id: str | None = None) -> None:
+    def newer_here(
+        self, wire: int, doc_id: str | None = None, then: Callable[[], None] | None = None
+    ) -> None:
         """Note that what was pulled is not what we have now: a conflict was resolved, or it is old.
 
-        `doc_id`: the document, if what we have is not new in the feed.
+        `doc_id`: the document, if what we have is not new in the feed. `then` is called when it has
+        been offered, if that is to be done at all.
         """
         pusher = self.pushers.get(wire)
-        if isinstance(pusher, ActivePusher):
-            pusher.read_on() if doc_id is None else pusher.offer_again(doc_id)
+        if pusher is None:
+            if then is not None:
+                then()
+        elif doc_id is not None:
+            pusher.offer_again(doc_id, then)
+        elif isinstance(pusher, ActivePusher):
+            pusher.read_on()
 
     def end(self, error: SetteeError, *, close_code: int | None = None) -> None:
         """End the session because of `error`."""
