@@ -64,7 +64,8 @@ _KEY: Final = "edition"
 _PREFIX: Final = "edition-"
 _EDITION: Final = re.compile(r"[0-9a-f]{24}|" + SAMPLE)
 _TREE: Final = re.compile(r"([1-9][0-9]{0,9})-([0-9a-f]+)")
-_VERSIONED: Final = re.compile(r"ff([0-9a-f]{16})([0-9a-f]{32})")
+_VERSIONED: Final = re.compile(r"[1-9][0-9]{0,9}-ff([0-9a-f]{16})([0-9a-f]{32})")
+_VECTOR: Final = re.compile(r"([0-9a-f]{1,16})@([A-Za-z0-9+/]{22})(?=[;,]|$)")
 _DAY_MS: Final = 86_400_000
 _YEAR_MS: Final = 365 * _DAY_MS
 _OF_A_TREE: Final = base64.b64decode("Revision+Tree+Encoding==").hex()
@@ -263,11 +264,23 @@ def _edit(entry: Mapping[str, Any], line: _Line) -> Edit | None:
     return Edit(by, renamed, repainted, added, False)
 
 
+def _version(revision: str) -> tuple[int, str] | None:
+    """Return the time and the author (32 hex digits) of a revision; None if it tells none.
+
+    settee spells a version as a tree name, ``3-ff<time><author>``, or as a vector,
+    ``<time>@<author in base64>; …``, whose first is the revision's own.
+    """
+    if spelled := _VERSIONED.fullmatch(revision):
+        return int(spelled[1], 16), spelled[2]
+    if vector := _VECTOR.match(revision):
+        return int(vector[1], 16), base64.b64decode(vector[2] + "==").hex()
+    return None
+
+
 def _author(revision: str) -> str:
     """Return who made a revision: 32 hex digits, "" if that is not known."""
-    tree = _TREE.fullmatch(revision)
-    versioned = _VERSIONED.fullmatch(tree[2]) if tree else None
-    return versioned[2] if versioned else ""
+    version = _version(revision)
+    return version[1] if version else ""
 
 
 def _time(at: str, revision: str) -> str:
@@ -277,15 +290,13 @@ def _time(at: str, revision: str) -> str:
     millisecond of its clock is a step of the counter, further back, up to a year, a second is. That
     moves an edit by two seconds at most.
     """
-    tree = _TREE.fullmatch(revision)
-    if tree is None:
-        return after(at, 1)
-    versioned = _VERSIONED.fullmatch(tree[2])
-    if versioned is None:
-        return after(at, int(tree[1]))
-    if versioned[2] == _OF_A_TREE:
-        return after(at, int(versioned[1], 16) >> 40)
-    ns = int(versioned[1], 16)
+    version = _version(revision)
+    if version is None:
+        tree = _TREE.fullmatch(revision)
+        return after(at, int(tree[1]) if tree else 1)
+    ns, author = version
+    if author == _OF_A_TREE:
+        return after(at, ns >> 40)
     ahead_ms = ns // 1_000_000 - milliseconds(at)
     steps = min(max(ahead_ms + _DAY_MS, 0), 2 * _DAY_MS)
     steps += min(max(ahead_ms + _DAY_MS + _YEAR_MS, 0), _YEAR_MS) // 1000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import random
 from typing import Any
@@ -188,15 +189,24 @@ def test_edits_keep_their_order_however_far_the_original_s_clock_is_behind(behin
     assert milliseconds(times[2]) < now_ms + max(-behind_s * 1000, 0) + 2_500
 
 
-def test_a_revision_has_one_time_however_settee_spells_it() -> None:
+def test_a_revision_has_one_time_and_author_however_settee_spells_it() -> None:
     tree = "3-" + "ab" * 20
     version = (3 << 40) | int("ab" * 5, 16)
-    spelled = f"17-ff{version:016x}" + mirror._OF_A_TREE
-    one, other = mirror.edits(original(value=12), tree, SAMPLE), None
-    other = mirror.edits(original(value=12), spelled, SAMPLE)
-    assert one == other
+    spelled = f"17-ff{version:016x}" + base64.b64decode("Revision+Tree+Encoding==").hex()
+    vector = f"{version:x}@Revision+Tree+Encoding; {10**18:x}@4QBjls3De1LRuLZgB8Pziw"
+    one = mirror.edits(original(value=12), tree, SAMPLE)
     assert one
+    assert one == mirror.edits(original(value=12), spelled, SAMPLE)
+    assert one == mirror.edits(original(value=12), vector, SAMPLE)
     assert milliseconds(one.stamp.at) == 0
+
+    author = base64.b64decode("4QBjls3De1LRuLZgB8Pziw==").hex()
+    name, vector = f"2-ff{10**18:016x}{author}", f"{10**18:x}@4QBjls3De1LRuLZgB8Pziw"
+    newer = mirror.edits(original(value=12), name, SAMPLE)
+    assert newer
+    assert newer == mirror.edits(original(value=12), vector, SAMPLE)
+    assert mirror.edits(original(), vector, SAMPLE, {author[:16]}) is None
+    assert mirror.edits(original(), vector, SAMPLE)
 
 
 def test_a_name_and_a_picture_are_written_over_what_the_edition_knew() -> None:
