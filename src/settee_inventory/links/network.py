@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from settee import Activity, PeerFound, SetteeError
 from settee.aio import Browser, Database, browse
-from settee_inventory.links.addresses import Address, read_address
+from settee_inventory.links.addresses import DEFAULT_PATH, Address, read_address
 from settee_inventory.links.encryption import check_options
 from settee_inventory.links.link import Link, Login, shown_fingerprint
 from settee_inventory.links.listening import Client, Doors, Listening, caller_name
@@ -92,7 +92,7 @@ class Network:
         self,
         db: Database,
         *,
-        collections: Callable[[], Any],
+        collections: Callable[[bool], Any],
         listener_collections: Sequence[Any],
         options: Options,
         doors: Doors,
@@ -309,7 +309,7 @@ class Network:
             self._db,
             target,
             self._logins.get(key, self.login),
-            collections=self._collections(),
+            collections=self._collections(bool(known and known.original)),
             options={
                 "delta_sync": self.options.delta,
                 "user_agent": caller_name(self._device_id, self.key),
@@ -320,8 +320,12 @@ class Network:
         )
 
     def _target(self, key: str) -> PeerFound | str | None:
-        if key in self._found:
-            return self._found[key]
+        found = self._found.get(key)
+        if found is not None and not found.path:
+            # The original app announces no path; its database has the tutorial's name.
+            return f"{found.urls[0]}/{DEFAULT_PATH}" if found.urls else None
+        if found is not None:
+            return found
         known = self._remembered.get(key)
         return known.url or None if known else None
 
@@ -330,7 +334,7 @@ class Network:
         target = self._target(key)
         if target is None:
             return None
-        return await shown_fingerprint(self._db, target, self._collections())
+        return await shown_fingerprint(self._db, target, self._collections(False))
 
     async def trust(self, key: str, fingerprint: str) -> None:
         """Know a device by this certificate from now on, and dial it."""
@@ -356,6 +360,13 @@ class Network:
         known.off = False
         self._remembered.keep(known)
         await self._redial(key)
+
+    async def as_original(self, key: str) -> None:
+        """Take a device for the original app from now on, and dial it so."""
+        known = self._acquainted(key)
+        known.original = True
+        self._remembered.keep(known)
+        await self.connect(key)
 
     async def disconnect(self, key: str) -> None:
         """Hang up, and don't dial until `connect`."""

@@ -36,6 +36,8 @@ class Acquaintance:
     off_at_ms: int = 0
     seen_at_ms: int = 0
     """When it was last in sync."""
+    original: bool = False
+    """Whether it is the original app, which has its single list and nothing else."""
 
 
 class Remembered:

@@ -80,6 +80,10 @@ def refusal(error: SetteeError, *, name: str, user: str, check: str) -> Refused:
                 "One side encrypts, the other does not. Make both the same.", ("retry", "forget")
             )
         return Refused("What answers there is no inventory. Check the address.", ("forget",))
+    if "has no collection" in str(error):
+        return Refused(
+            "It keeps its list in another way, as the original app does.", ("original", "forget")
+        )
     if isinstance(error, RefusedError):
         if error.code == _NOT_FOUND:
             return Refused("It has no inventory called userdb. Check the address.", ("forget",))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import secrets
 import shutil
 import sys
@@ -23,6 +24,7 @@ LOOKS: Final = {
 """Name of each device, its icon and its colour."""
 
 USER: Final = "demo"
+_OF_THIS_PROCESS: Final = ("NICEGUI_HOST", "NICEGUI_PORT", "NICEGUI_PROTOCOL")
 _LINE_BYTES_MAX: Final = 2**22
 _READY_S: Final = 60.0
 _END_S: Final = 5.0
@@ -94,6 +96,8 @@ class Crew:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             limit=_LINE_BYTES_MAX,
+            # NiceGUI leaves its host and port there, for a process that it has started itself.
+            env={key: value for key, value in os.environ.items() if key not in _OF_THIS_PROCESS},
         )
         member.process = process
         task = asyncio.create_task(self._listen(member, process))

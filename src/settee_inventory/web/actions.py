@@ -361,6 +361,17 @@ async def connect(desk: Desk, args: dict[str, Any]) -> None:
 
 
 @action()
+async def original(desk: Desk, args: dict[str, Any]) -> None:
+    """Connect to the original app; what it changes has to be kept in step with the items."""
+    assert desk.book is not None, "logged in"
+    assert desk.network is not None, "logged in"
+    desk.settings.mirror = True
+    await desk.book.set_mirrors(True)
+    await desk.save()
+    await desk.network.as_original(_text(args, "key"))
+
+
+@action()
 async def disconnect(desk: Desk, args: dict[str, Any]) -> None:
     """Hang up until it is connected again by hand."""
     assert desk.network is not None, "logged in"

@@ -143,7 +143,9 @@ class Desk:
         self.remembered = Remembered(book.directory / "devices.json")
         self.network = Network(
             book.db,
-            collections=book.replicated,
+            collections=lambda original: (
+                book.replicated_with_original() if original else book.replicated()
+            ),
             listener_collections=book.COLLECTIONS,
             options=settings.options,
             doors=Doors(

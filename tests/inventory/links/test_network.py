@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+import settee
+from settee import ListenerPasswordAuthenticator
+from settee.aio import Database, URLEndpointListener
+from settee_inventory.data import LIST_ID, list_body
 from tests.inventory.web.desks import (
     PASSWORD,
     SESSION,
@@ -177,5 +181,41 @@ def test_a_device_is_found_by_its_name(tmp_path: Path) -> None:
             assert "Kept-7c1" not in [peer["name"] for peer in shop.state(SESSION)["peers"]]
             await do(finder, "refresh")
             assert "Kept-7c1" in found()
+
+    asyncio.run(scene())
+
+
+def test_the_original_app_is_told_apart_and_its_list_kept_in_step(tmp_path: Path) -> None:
+    """A database with the one document and nothing else, served as the original serves it."""
+    (tmp_path / "original").mkdir()
+
+    with settee.Database("userdb", directory=tmp_path / "original") as seeded:
+        seeded.default_collection[LIST_ID] = list_body()
+
+    async def scene() -> None:
+        async with (
+            opened(tmp_path, "Van", "sample") as van,
+            Database("userdb", directory=tmp_path / "original") as theirs,
+        ):
+            assert van.book is not None
+            listener = URLEndpointListener(
+                theirs,
+                host="127.0.0.1",
+                collections=["_default"],
+                authenticator=ListenerPasswordAuthenticator(lambda user, password: True),
+            )
+            async with listener:
+                key = await do(van, "meet", address=listener.urls[0])
+                shown = await do(van, "probe", key=key)
+                await do(van, "trust", key=key, fingerprint=shown["fingerprint"])
+                await until(lambda: state_of(van, key) == "refused")
+                assert peer_of(van, key)["actions"][0] == "original"
+                await do(van, "original", key=key)
+                await until(lambda: state_of(van, key) == "in sync")
+                there = await theirs.default_collection[LIST_ID]
+                next(each for each in there["items"] if each["key"] == "Apples")["value"] = 4
+                await theirs.default_collection.save(there)
+                items = van.book.items
+                await until(lambda: items["item::apples"].quantity == 4)
 
     asyncio.run(scene())

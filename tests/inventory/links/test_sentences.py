@@ -15,6 +15,7 @@ from settee import (
     RefusedError,
     SetteeError,
     StoreError,
+    SyncError,
 )
 from settee_inventory.links.sentences import CHIPS, refusal, waiting_line
 
@@ -48,6 +49,7 @@ def said(error: SetteeError, check: str = "first use") -> str:
         (RefusedError("x", domain="HTTP", code=404), "none", "no inventory called userdb"),
         (RefusedError("x", domain="HTTP", code=503), "none", "lets nobody in"),
         (PeerProtocolError("x"), "none", "an older version"),
+        (SyncError("the peer has no collection shop.items"), "none", "as the original app does"),
         (StoreError("x"), "none", "Activity has the details"),
     ],
 )

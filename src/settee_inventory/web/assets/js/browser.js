@@ -12,6 +12,7 @@ const LABELS = {
   retry: { title: "Retry now" },
   login: { title: "Use another login" },
   check: { title: "Change check" },
+  original: { title: "Connect as the original app" },
   disconnect: { title: "Disconnect" },
   forget: { title: "Forget" },
 };
