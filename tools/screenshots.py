@@ -145,7 +145,7 @@ class Scene:
         van_app = self.app("Van")
         van = self.screen(van_app)
         expect(van.page.get_by_text("Found nearby: Shop")).to_be_visible(timeout=20_000)
-        self.shoot("first-run", van, "/")
+        self.shoot("first-run", van, "/", fill)
         kitchen = self.screen(self.app("Kitchen"))
         for screen in (van, kitchen):
             look(screen)
@@ -254,6 +254,13 @@ def land(page: Page, van: Screen) -> None:
     shown = page.locator(".item .number").first.inner_text()
     van.step("Apples", -1)
     expect(page.locator(".item .number").first).not_to_have_text(shown)
+
+
+def fill(page: Page) -> None:
+    """Fill in the first run, as far as the button."""
+    page.get_by_label("Name of this device").fill("Van")
+    page.get_by_label("User", exact=True).fill(USER)
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
 
 
 def open_stop(page: Page) -> None:
