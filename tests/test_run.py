@@ -108,6 +108,15 @@ def test_the_browsers_tests_bring_all_that_the_others_need(
     assert commands.installed() == ["browser"]
 
 
+def test_the_pages_are_built_with_what_they_need_and_strictly(
+    run: ModuleType, commands: Commands
+) -> None:
+    run.main(["test"])
+    run.main(["docs"])
+    assert commands.installed() == ["test", "docs,test"]
+    assert commands.handed_over[-1][1:] == ["-m", "mkdocs", "build", "--strict"]
+
+
 def test_the_tests_need_more_than_the_demo_has(run: ModuleType, commands: Commands) -> None:
     run.main(["demo"])
     run.main(["test"])

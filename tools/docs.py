@@ -10,6 +10,8 @@ name without an example. The pages are
     features  docs/features.md: what settee has, and the tests that prove it (tools/features.py)
     api       docs/api.md: each public name, with an example that runs (tools/api.py)
     cli       docs/cli.md: each command, out of its own help (tools/commands.py)
+    guides/troubleshooting
+              each message that an error can carry, out of the source (tools/messages.py)
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))  # When it is run by its path.
 
-from tools import api, commands, features  # noqa: E402
+from tools import api, commands, features, messages  # noqa: E402
 
 
 class Page(NamedTuple):
@@ -56,10 +58,16 @@ def cli_page() -> Page:
     return Page(commands.page())
 
 
+def troubleshooting_page() -> Page:
+    """Return docs/guides/troubleshooting.md."""
+    return Page(messages.page(), messages.problems())
+
+
 PAGES: Final[dict[str, Callable[[], Page]]] = {
     "features": features_page,
     "api": api_page,
     "cli": cli_page,
+    "guides/troubleshooting": troubleshooting_page,
 }
 """Name -> what makes ``docs/NAME.md``."""
 

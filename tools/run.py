@@ -3,6 +3,7 @@
     demo      install settee and its app into .venv if needed, then show three devices on one page
     demo-terminal   the same three in a terminal: ``settee demo``
     test      install it with its test tools, then run the tests that take under a second each
+    docs      build the documentation's pages into build/site; a link that leads nowhere fails
     check     everything that has to pass before a commit goes in: bash .ci/run
     browser   the app's tests in Chromium, which has to be there (CHROMIUM names another one)
     interop   the tests against real Couchbase Lite peers, fetched and built the first time
@@ -31,11 +32,11 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "settee-stamp.json"
 WINDOWS = os.name == "nt"
-COMMANDS = ("demo", "demo-terminal", "test", "check", "browser", "interop", "night")
-EXTRAS = {"demo": "app", "demo-terminal": "", "browser": "browser"}
+COMMANDS = ("demo", "demo-terminal", "docs", "test", "check", "browser", "interop", "night")
+EXTRAS = {"demo": "app", "demo-terminal": "", "docs": "docs", "browser": "browser"}
 """What a command needs beside settee itself; all others need what the tests do."""
 EACH_WITH_THOSE_BEFORE = ("", "app", "test", "browser")
-"""The extras of pyproject.toml, each of which brings those before it."""
+"""The extras of pyproject.toml of which each brings those before it; "docs" stands beside them."""
 
 
 def venv_program(name: str) -> Path:
@@ -59,11 +60,14 @@ def main(arguments: list[str]) -> int:
         print("settee: " + str(exc), file=sys.stderr)
         return 3
     os.environ.pop("PYTHONHOME", None)
+    os.environ.setdefault("NO_MKDOCS_2_WARNING", "1")  # An advertisement of the theme's makers.
     python = str(venv_program("python"))
     if command == "demo":
         return hand_over([python, "-m", "settee_inventory.table", *rest])
     if command == "demo-terminal":
         return hand_over([python, "-m", "settee", "demo", *rest])
+    if command == "docs":
+        return hand_over([python, "-m", "mkdocs", "build", "--strict", *rest])
     pytest = [python, "-m", "pytest", "-q"]
     if command == "test":
         quick = "not slow and not interop and not browser"
@@ -148,11 +152,10 @@ class CannotPrepareError(Exception):
 def prepare(extra: str) -> None:
     """Make sure that .venv holds settee with `extra` ("" for none), as pyproject.toml says now."""
     wanted = fingerprint()
-    wanted_rank = EACH_WITH_THOSE_BEFORE.index(extra)
     installed = read_stamp()
     if installed.get("fingerprint") == wanted and venv_program("python").exists():
         extras = set(installed.get("extras", []))
-        if any(EACH_WITH_THOSE_BEFORE.index(each) >= wanted_rank for each in extras):
+        if extra in extras or extras.intersection(those_that_bring(extra)):
             return
     else:
         extras = set()
@@ -163,6 +166,13 @@ def prepare(extra: str) -> None:
     extras.add(extra)
     install(sorted(extras))
     STAMP.write_text(json.dumps({"fingerprint": wanted, "extras": sorted(extras)}) + "\n")
+
+
+def those_that_bring(extra: str) -> tuple[str, ...]:
+    """Return the extras with which this one comes."""
+    if extra not in EACH_WITH_THOSE_BEFORE:
+        return ()
+    return EACH_WITH_THOSE_BEFORE[EACH_WITH_THOSE_BEFORE.index(extra) :]
 
 
 def fingerprint() -> str:
