@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["ending_quietly", "main"]
+__all__ = ["ending_quietly", "main", "parser"]
 
 _PORT: Final = 8080
 _LOG_BYTES_MAX: Final = 2**20
@@ -22,7 +22,7 @@ _RECONNECT_S: Final = 120.0
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the app; return the exit code (0: ended, 2: wrong usage, 3: it can't start)."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     directory = Path(options.directory).expanduser()
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -63,36 +63,37 @@ def ending_quietly(run: Callable[..., int], *arguments: Any, **options: Any) -> 
         return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
     home = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    parser = argparse.ArgumentParser(
+    reader = argparse.ArgumentParser(
         prog="settee-inventory",
         description="An inventory that several devices keep together. Opens in a browser.",
     )
-    parser.add_argument(
+    reader.add_argument(
         "--directory",
         default=f"{home}/settee-inventory",
         help="where this device keeps everything (default: %(default)s)",
     )
-    parser.add_argument(
+    reader.add_argument(
         "--port", type=int, default=_PORT, help="of the web page; 0 takes a free one (%(default)s)"
     )
-    parser.add_argument(
+    reader.add_argument(
         "--host",
         default="127.0.0.1",
         help="address to serve the page on (%(default)s: this machine only)",
     )
-    parser.add_argument(
+    reader.add_argument(
         "--name", action="append", default=[], help="a host name that the page may be opened by"
     )
-    parser.add_argument("--show", action="store_true", help="open the page in the browser")
-    parser.add_argument(
+    reader.add_argument("--show", action="store_true", help="open the page in the browser")
+    reader.add_argument(
         "--loopback", action="store_true", help="find and reach devices on this machine only"
     )
     # For the program that leads three of these on one page.
-    parser.add_argument("--piped", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--framed-by", default="", help=argparse.SUPPRESS)
-    return parser
+    reader.add_argument("--piped", action="store_true", help=argparse.SUPPRESS)
+    reader.add_argument("--framed-by", default="", help=argparse.SUPPRESS)
+    return reader
 
 
 def _free_port(host: str, port: int) -> int:
