@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import builtins
 import configparser
+import contextlib
+import io
 import json
 import os
 import re
@@ -23,6 +25,7 @@ import typer
 
 from settee import HashedUsers
 from settee.cli.app import command
+from settee_inventory.web import process as inventory
 from tests.test_examples import end_what_hangs as end_what_hangs  # A fixture.
 from tools import api, docs, messages, newcomer, run
 from tools.docs import ROOT
@@ -184,6 +187,8 @@ def check_command(line: str) -> str:
     program = Path(words[0]).name
     if program == "settee":
         return check_settee(words[1:])
+    if program == "settee-inventory":
+        return check_app(words[1:])
     if program == "make":
         return "" if words[1] in run.COMMANDS else f"there is no make {words[1]}"
     if program == "python" and words[1].endswith(".py"):
@@ -216,6 +221,17 @@ def check_settee(words: list[str]) -> str:
     return ""
 
 
+def check_app(words: list[str]) -> str:
+    """Parse a command line of the inventory app as it would, and run nothing."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            inventory.parser().parse_args(words)
+    except SystemExit:
+        return said.getvalue()
+    return ""
+
+
 USAGE = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "UsageError")
 """What a command line that can't be raises: of click, or of typer's own copy of it."""
 
@@ -234,6 +250,7 @@ def test_a_command_that_a_page_shows_can_be_typed(line: str) -> None:
 def test_a_command_that_is_not_there_is_found() -> None:
     assert "No such command" in check_command("settee lsiten x")
     assert "No such option" in check_command("settee listen x --advertize")
+    assert "unrecognized" in check_command("settee-inventory --shwo")
     assert check_command("make dmeo") == "there is no make dmeo"
     assert check_command("python examples/tutorial/pasive.py x").startswith("there is no")
     assert check_command("rm -r x") == "rm is not known here"

@@ -76,16 +76,36 @@ def test_the_second_run_installs_nothing(run: ModuleType, commands: Commands) ->
     assert commands.made() == 0
     python = str(run.venv_program("python"))
     assert commands.handed_over[-1] == [
-        *[python, "-m", "pytest", "-q", "-n", "auto", "-m", "not slow and not interop"],
-        "tests/doc",
+        *[python, "-m", "pytest", "-q", "-n", "auto", "-m"],
+        *["not slow and not interop and not browser", "tests/doc"],
     ]
 
 
 def test_the_demo_needs_no_more_than_the_tests_have(run: ModuleType, commands: Commands) -> None:
     run.main(["test"])
-    run.main(["demo", "--fast"])
+    run.main(["demo", "--show"])
+    assert len(commands.installed()) == 1
+    assert commands.handed_over[-1][1:] == ["-m", "settee_inventory.table", "--show"]
+    run.main(["demo-terminal", "--fast"])
     assert len(commands.installed()) == 1
     assert commands.handed_over[-1][1:] == ["-m", "settee", "demo", "--fast"]
+
+
+def test_the_demo_in_a_terminal_needs_settee_alone(run: ModuleType, commands: Commands) -> None:
+    run.main(["demo-terminal"])
+    assert commands.installed() == [str(run.ROOT)]
+    run.main(["demo"])
+    assert commands.installed() == [str(run.ROOT), "app"]
+
+
+def test_the_browsers_tests_bring_all_that_the_others_need(
+    run: ModuleType, commands: Commands
+) -> None:
+    run.main(["browser", "-k", "axe"])
+    assert commands.installed() == ["browser"]
+    assert commands.handed_over[-1][-4:] == ["browser", "tests/browser", "-k", "axe"]
+    run.main(["test"])
+    assert commands.installed() == ["browser"]
 
 
 def test_the_pages_are_built_with_what_they_need_and_strictly(
@@ -100,7 +120,7 @@ def test_the_pages_are_built_with_what_they_need_and_strictly(
 def test_the_tests_need_more_than_the_demo_has(run: ModuleType, commands: Commands) -> None:
     run.main(["demo"])
     run.main(["test"])
-    assert commands.installed() == [str(run.ROOT), "test"]
+    assert commands.installed() == ["app", "app,test"]
     run.main(["demo"])
     assert len(commands.installed()) == 2
 
@@ -199,7 +219,8 @@ def test_the_night_looks_further(
     monkeypatch.delenv("PART", raising=False)
     run.main(["night"])
     assert run.os.environ["SETTEE_HYPOTHESIS"] == "night"
-    assert commands.handed_over[-1][1:] == ["-m", "pytest", "-q", "-m", "not interop"]
+    chosen = "not interop and not browser"
+    assert commands.handed_over[-1][1:] == ["-m", "pytest", "-q", "-m", chosen]
     monkeypatch.setenv("PART", "soak")
     run.main(["night", "--minutes", "2"])
     assert commands.handed_over[-1][1:] == ["-m", "tests.interop.soak", "--minutes", "2"]

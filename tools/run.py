@@ -1,9 +1,11 @@
 """One way to everything that a developer does: ``python3 tools/run.py test`` (or ``make test``).
 
-    demo      install settee into .venv if needed, then run ``settee demo``
+    demo      install settee and its app into .venv if needed, then show three devices on one page
+    demo-terminal   the same three in a terminal: ``settee demo``
     test      install it with its test tools, then run the tests that take under a second each
     docs      build the documentation's pages into build/site; a link that leads nowhere fails
     check     everything that has to pass before a commit goes in: bash .ci/run
+    browser   the app's tests in Chromium, which has to be there (CHROMIUM names another one)
     interop   the tests against real Couchbase Lite peers, fetched and built the first time
     night     the long runs, one a time, named by PART: "tests" (the default) is every test but
               interop, with fresh random seeds for the property tests; "simulation" 5,000 seeds of
@@ -34,7 +36,11 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "settee-stamp.json"
 WINDOWS = os.name == "nt"
-COMMANDS = ("demo", "docs", "test", "check", "interop", "night")
+COMMANDS = ("demo", "demo-terminal", "docs", "test", "check", "browser", "interop", "night")
+EXTRAS = {"demo": "app", "demo-terminal": "", "docs": "docs", "browser": "browser"}
+"""What a command needs beside settee itself; all others need what the tests do."""
+EACH_WITH_THOSE_BEFORE = ("", "app", "test", "browser")
+"""The extras of pyproject.toml of which each brings those before it; "docs" stands beside them."""
 
 
 def venv_program(name: str) -> Path:
@@ -53,7 +59,7 @@ def main(arguments: list[str]) -> int:
     if command == "check":
         return check(rest)
     try:
-        prepare({"demo": "", "docs": "docs"}.get(command, "test"))
+        prepare(EXTRAS.get(command, "test"))
         if command == "night" and os.environ.get("PART") == "fuzz":
             prepare("fuzz")
     except CannotPrepareError as exc:
@@ -63,12 +69,17 @@ def main(arguments: list[str]) -> int:
     os.environ.setdefault("NO_MKDOCS_2_WARNING", "1")  # An advertisement of the theme's makers.
     python = str(venv_program("python"))
     if command == "demo":
+        return hand_over([python, "-m", "settee_inventory.table", *rest])
+    if command == "demo-terminal":
         return hand_over([python, "-m", "settee", "demo", *rest])
     if command == "docs":
         return hand_over([python, "-m", "mkdocs", "build", "--strict", *rest])
     pytest = [python, "-m", "pytest", "-q"]
     if command == "test":
-        return hand_over([*pytest, "-n", "auto", "-m", "not slow and not interop", *rest])
+        quick = "not slow and not interop and not browser"
+        return hand_over([*pytest, "-n", "auto", "-m", quick, *rest])
+    if command == "browser":
+        return hand_over([*pytest, "-s", "-m", "browser", "tests/browser", *rest])
     if command == "interop":
         return interop(pytest, rest)
     return night([python, "-m"], rest)
@@ -116,7 +127,7 @@ def interop(pytest: list[str], rest: list[str]) -> int:
 def night(module: list[str], rest: list[str]) -> int:
     """Run one of the long parts."""
     parts = {
-        "tests": ["pytest", "-q", "-m", "not interop"],
+        "tests": ["pytest", "-q", "-m", "not interop and not browser"],
         "simulation": ["tests.simulation", "--seeds", "5000"],
         "fleets": ["tests.simulation.bridge", "--seeds", "5000"],
         "bridge": ["tests.interop.bridge"],
@@ -155,7 +166,7 @@ def prepare(extra: str) -> None:
     installed = read_stamp()
     if installed.get("fingerprint") == wanted and venv_program("python").exists():
         extras = set(installed.get("extras", []))
-        if extra in extras or (extra == "" and extras):
+        if extra in extras or extras.intersection(those_that_bring(extra)):
             return
     else:
         extras = set()
@@ -166,6 +177,13 @@ def prepare(extra: str) -> None:
     extras.add(extra)
     install(sorted(extras))
     STAMP.write_text(json.dumps({"fingerprint": wanted, "extras": sorted(extras)}) + "\n")
+
+
+def those_that_bring(extra: str) -> tuple[str, ...]:
+    """Return the extras with which this one comes."""
+    if extra not in EACH_WITH_THOSE_BEFORE:
+        return ()
+    return EACH_WITH_THOSE_BEFORE[EACH_WITH_THOSE_BEFORE.index(extra) :]
 
 
 def fingerprint() -> str:
