@@ -34,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--refuses", action="store_true", help="settee refuses conflicts with 3.x peers"
     )
+    parser.add_argument("--purges", action="store_true", help="peers forget the document")
     parser.add_argument("--steps", type=int, help="steps of each life (4 to 30)")
     parser.add_argument("--story", help="words of the title of one story, told with all messages")
     parser.add_argument("--fleet", help="links of one fleet, such as 'T1>B0 B0>T2'")
@@ -72,6 +73,7 @@ def _simulate(options: argparse.Namespace, sequential: bool, crossing: bool) -> 
         bridges_max=options.bridges,
         tree_links=options.tree_links,
         vector_links=options.vector_links,
+        purges=options.purges,
         refuses=options.refuses,
         settee_level=options.settee_level,
         steps=options.steps,

@@ -138,7 +138,7 @@ class ActiveReplicator(Replicator):
                 self._queue(doc_id)
         waiting, self._waiting = self._waiting, []
         proposals: list[Proposal] = []
-        for doc_id in waiting:
+        for doc_id in self.engine.kept(waiting):
             proposal = self.engine.proposal(doc_id, self.remote)
             if proposal is None:
                 self._progress.completed[doc_id] = self.engine.seqs[doc_id]

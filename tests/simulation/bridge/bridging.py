@@ -58,6 +58,9 @@ class BridgePeer:
             return None
         return State(bool(found.flags & 1), found.body)
 
+    def purge(self, doc_id: str) -> None:
+        self.store.write(lambda writer: documents.purge(writer, self._key, [doc_id]))
+
     # --- what a simulation looks at ---------------------------------------------------------------
 
     def documents(self) -> dict[str, conflict.State]:

@@ -10,7 +10,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from settee.doc.revision import generation, is_tree_name
 from settee.doc.version import (
@@ -85,6 +85,7 @@ class Engine(ABC):
 
     level: int
     """Of the protocol."""
+    documents: dict[str, Any]
 
     def __init__(self, name: str, told_conflict: Callable[[str, State, State], None]) -> None:
         self.name = name
@@ -111,6 +112,10 @@ class Engine(ABC):
     def feed(self, since: int) -> list[tuple[int, str]]:
         return [(seq, doc_id) for doc_id, seq in self.seqs.items() if seq > since]
 
+    def kept(self, doc_ids: list[str]) -> list[str]:
+        """Return those that were not purged."""
+        return [doc_id for doc_id in doc_ids if doc_id in self.seqs]
+
     @abstractmethod
     def state(self, doc_id: str) -> State | None:
         """Return what the application sees, None if there never was such a document."""
@@ -121,6 +126,11 @@ class Engine(ABC):
 
         `name`: that of the revision, if a recording tells it.
         """
+
+    def purge(self, doc_id: str) -> None:
+        """Forget a document and all that is known of it elsewhere; no other peer is told."""
+        self.documents.pop(doc_id, None)
+        self.seqs.pop(doc_id, None)
 
     # --- pushing ----------------------------------------------------------------------------------
 
@@ -347,7 +357,7 @@ class VectorEngine(Engine):
         return Proposal(doc_id, self.seqs[doc_id], format_version(vector.cv), parent)
 
     def newer_parent(self, proposal: Proposal, theirs: str) -> str:
-        if not theirs or "@" not in theirs:
+        if not theirs or "@" not in theirs or self._document(proposal.doc_id).current is None:
             return ""
         vector, other = self._vector(proposal.doc_id), parse_vector(theirs)
         name = format_version(other.cv)
@@ -363,6 +373,8 @@ class VectorEngine(Engine):
         return Outgoing(version, history, current.deleted, current.body)
 
     def pushed(self, doc_id: str, remote: str, name: str) -> None:
+        if self._document(doc_id).current is None:
+            return  # It was purged meanwhile.
         vector, theirs = self._vector(doc_id), parse_vector(name)
         self._document(doc_id).remotes[remote] = vector if vector.cv == theirs.cv else theirs
 

@@ -37,6 +37,9 @@ class Mode:
     """Whether 3.x peers are linked to each other, too."""
     vector_links: bool | None = None
     """Whether 4.x peers are; None: in a sequential life only. Neither family converges alone."""
+    purges: bool = False
+    """Whether peers forget the document now and then. Nothing brings it back until somebody edits
+    it, and a passive engine refuses an edit of what it purged: some fleets stay apart."""
     refuses: bool = False
     """Whether passive settee peers refuse conflicts with 3.x peers, for those to resolve."""
     settee_level: int = 4
@@ -134,6 +137,8 @@ class _Life:
             what = self.chance.random()
             if what < 0.35:
                 self._edit(self.chance.choice(peers))
+            elif what < 0.38 and self.mode.purges:
+                self.world.purge(self.chance.choice(peers))
             elif what < 0.45:
                 down[self.chance.choice(self.links)] = self.chance.randint(1, 15)
             else:

@@ -94,7 +94,7 @@ class PassiveReplicator(Replicator):
         for seq, doc_id in self.engine.feed(self._read_to):
             self._read_to = seq
             self._queue(doc_id)
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting = self.engine.kept(self._waiting), []
         if not waiting:
             return
         rows: list[list[Any]] = []
@@ -119,7 +119,7 @@ class PassiveReplicator(Replicator):
             out = self.engine.outgoing(doc_id, name, answer)
             if out is not None:
                 self._send(out, doc_id, seq)
-            elif self._replacements:
+            elif self._replacements and self.engine.kept([doc_id]):
                 newer = self.engine.row_name(doc_id, False)
                 out = self.engine.outgoing(doc_id, newer, answer)
                 assert out is not None

@@ -145,6 +145,11 @@ class World:
         self.write(f"== {peer.name} saves {_shown(state)}")
         return peer.edit(DOCUMENT, state)
 
+    def purge(self, index: int) -> None:
+        """Let a peer forget the document."""
+        self.write(f"== {self.peers[index].name} purges")
+        self.peers[index].purge(DOCUMENT)
+
     def states(self) -> list[State | None]:
         return [peer.state(DOCUMENT) for peer in self.peers]
 
