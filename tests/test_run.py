@@ -88,6 +88,15 @@ def test_the_demo_needs_no_more_than_the_tests_have(run: ModuleType, commands: C
     assert commands.handed_over[-1][1:] == ["-m", "settee", "demo", "--fast"]
 
 
+def test_the_pages_are_built_with_what_they_need_and_strictly(
+    run: ModuleType, commands: Commands
+) -> None:
+    run.main(["test"])
+    run.main(["docs"])
+    assert commands.installed() == ["test", "docs,test"]
+    assert commands.handed_over[-1][1:] == ["-m", "mkdocs", "build", "--strict"]
+
+
 def test_the_tests_need_more_than_the_demo_has(run: ModuleType, commands: Commands) -> None:
     run.main(["demo"])
     run.main(["test"])

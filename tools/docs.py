@@ -11,6 +11,8 @@ name without an example. The pages are
     api       docs/api.md: each public name, with an example that runs (tools/api.py)
     cli       docs/cli.md: each command, out of its own help (tools/commands.py)
     attacks   docs/attacks.md: what peers may try, what stops it, and its tests (tools/attacks.py)
+    guides/troubleshooting
+              each message that an error can carry, out of the source (tools/messages.py)
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))  # When it is run by its path.
 
-from tools import api, attacks, commands, features  # noqa: E402
+from tools import api, attacks, commands, features, messages  # noqa: E402
 
 
 class Page(NamedTuple):
@@ -66,11 +68,17 @@ def cli_page() -> Page:
     return Page(commands.page())
 
 
+def troubleshooting_page() -> Page:
+    """Return docs/guides/troubleshooting.md."""
+    return Page(messages.page(), messages.problems())
+
+
 PAGES: Final[dict[str, Callable[[], Page]]] = {
     "features": features_page,
     "api": api_page,
     "cli": cli_page,
     "attacks": attacks_page,
+    "guides/troubleshooting": troubleshooting_page,
 }
 """Name -> what makes ``docs/NAME.md``."""
 

@@ -2,6 +2,7 @@
 
     demo      install settee into .venv if needed, then run ``settee demo``
     test      install it with its test tools, then run the tests that take under a second each
+    docs      build the documentation's pages into build/site; a link that leads nowhere fails
     check     everything that has to pass before a commit goes in: bash .ci/run
     interop   the tests against real Couchbase Lite peers, fetched and built the first time
     night     the long runs, one a time, named by PART: "tests" (the default) is every test but
@@ -31,7 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "settee-stamp.json"
 WINDOWS = os.name == "nt"
-COMMANDS = ("demo", "test", "check", "interop", "night")
+COMMANDS = ("demo", "docs", "test", "check", "interop", "night")
 
 
 def venv_program(name: str) -> Path:
@@ -50,16 +51,19 @@ def main(arguments: list[str]) -> int:
     if command == "check":
         return check(rest)
     try:
-        prepare("" if command == "demo" else "test")
+        prepare({"demo": "", "docs": "docs"}.get(command, "test"))
         if command == "night" and os.environ.get("PART") == "fuzz":
             prepare("fuzz")
     except CannotPrepareError as exc:
         print("settee: " + str(exc), file=sys.stderr)
         return 3
     os.environ.pop("PYTHONHOME", None)
+    os.environ.setdefault("NO_MKDOCS_2_WARNING", "1")  # An advertisement of the theme's makers.
     python = str(venv_program("python"))
     if command == "demo":
         return hand_over([python, "-m", "settee", "demo", *rest])
+    if command == "docs":
+        return hand_over([python, "-m", "mkdocs", "build", "--strict", *rest])
     pytest = [python, "-m", "pytest", "-q"]
     if command == "test":
         return hand_over([*pytest, "-n", "auto", "-m", "not slow and not interop", *rest])

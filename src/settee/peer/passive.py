@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, final
 
 from settee.errors import ConfigError
-from settee.identity import TLSIdentity
+from settee.identity import CertificateInfo, TLSIdentity
 from settee.ids import CollectionName
 from settee.limits import HEARTBEAT_S, LOGGED_PER_SESSION_MAX
 from settee.logs import printable, room_log
@@ -95,21 +95,26 @@ class ListenerConnection:
         served: Served,
         since: datetime,
     ) -> None:
-        self.number: Final = number
+        self.number: Final[int] = number
         """Counts the connections of this listener, from 1."""
-        self.user: Final = who.user
+        self.user: Final[str | None] = who.user
         """Who it is, by its password or its certificate; None if it is anonymous."""
-        self.identity: Final = who.identity
+        self.identity: Final[CertificateInfo | None] = who.identity
         """The certificate that it showed; None if it was not asked for one."""
-        self.database: Final = served.db.name
+        self.database: Final[str] = served.db.name
         """Name of the database that it replicates with."""
-        self.address: Final = link.peer.address
-        self.port: Final = link.peer.port
-        self.user_agent: Final = printable(link.peer.user_agent, 100)
+        self.address: Final[str] = link.peer.address
+        """Its IP address."""
+        self.port: Final[int] = link.peer.port
+        """Its TCP port."""
+        self.user_agent: Final[str] = printable(link.peer.user_agent, 100)
         """What its program calls itself; not to be trusted."""
-        self.subprotocol: Final = link.peer.subprotocol
-        self.tls_version: Final = link.peer.tls_version
-        self.since: Final = since
+        self.subprotocol: Final[str] = link.peer.subprotocol
+        """The protocol and its level, such as ``BLIP_3+CBMobile_3``."""
+        self.tls_version: Final[str | None] = link.peer.tls_version
+        """Such as ``TLSv1.3``; None without TLS."""
+        self.since: Final[datetime] = since
+        """When it connected (an aware datetime)."""
         self._driver: Final = driver
         self._db: Final = served.db
 

@@ -130,14 +130,16 @@ class Puller:
         self._pushed_all = False  # The peer's last proposals were not a full message.
         options = session.config.options_of(collection)
         self._resolved_by_application = session.config.active and options.resolver
+        self._resolved_by_peer = False  # An active settee peer said that its application does.
         self._arrivals = Arrivals(session, wire, collection, self, filtered=options.pull_filter)
 
     @property
     def _policy(self) -> ConflictPolicy:
         if self._resolved_by_application:
             return ConflictPolicy.DEFER
-        config = self._session.config
-        return ConflictPolicy.REFUSE if config.refuse_conflicts else ConflictPolicy.RESOLVE
+        if self._session.config.refuse_conflicts or self._resolved_by_peer:
+            return ConflictPolicy.REFUSE
+        return ConflictPolicy.RESOLVE
 
     # --- state ------------------------------------------------------------------------------------
 
@@ -333,6 +335,8 @@ class Puller:
     def rev(self, request: Request) -> None:
         """Take `rev`; raises PeerProtocolError or InvalidDocumentError if it can't be taken."""
         properties = request.properties
+        if "resolver" in properties and self._session.config.peer_is_settee:
+            self._resolved_by_peer = True
         sequence = properties.get("sequence", "")
         if self._pusher is not None:
             self._pusher.heard(all_of_it=False)
@@ -562,6 +566,8 @@ class Puller:
         """
         if self._session.config.level == VECTORS or self._pusher is None:
             return False
+        if self._resolved_by_peer:
+            return False  # It said so itself, and is a settee peer, which always pulls ours.
         return (tid != "" and is_derived(tid)) or self._pusher.has_offered(doc_id, seq)
 
     def _refused(self, coming: Coming, outcome: Outcome) -> None:

@@ -61,7 +61,8 @@ class VectorDialect(Dialect):
     versioning: ClassVar[str] = "version-vectors"
 
     def __init__(self, *, is_extended: bool) -> None:
-        self.is_extended = self.learns = is_extended
+        self.is_extended: bool = is_extended
+        self.learns: bool = is_extended
 
     # --- names ------------------------------------------------------------------------------------
 
