@@ -9,7 +9,11 @@
     interop   the tests against real Couchbase Lite peers, fetched and built the first time
     night     the long runs, one a time, named by PART: "tests" (the default) is every test but
               interop, with fresh random seeds for the property tests; "simulation" 5,000 seeds of
-              each topology; "soak" 20 minutes with Couchbase Lite (make night PART=soak)
+              each topology; "fleets" 5,000 seeds of mixed fleets in each of four modes; "bridge"
+              500 edits between real peers of both families, twice; "soak" 20 minutes with
+              Couchbase Lite; "fuzz" ten minutes for each decoder; "load" many peers; "attack"
+              storms, and each defence taken out once. The last three go on where they were
+              interrupted (make night PART=fuzz)
 
 What follows the word is handed on, such as ``test tests/doc -k blob``. Needs Python 3.11 or newer
 with venv and, the first time, a package index; nothing else. A `.venv` that fits is used as it is:
@@ -56,6 +60,8 @@ def main(arguments: list[str]) -> int:
         return check(rest)
     try:
         prepare(EXTRAS.get(command, "test"))
+        if command == "night" and os.environ.get("PART") == "fuzz":
+            prepare("fuzz")
     except CannotPrepareError as exc:
         print("settee: " + str(exc), file=sys.stderr)
         return 3
@@ -123,7 +129,12 @@ def night(module: list[str], rest: list[str]) -> int:
     parts = {
         "tests": ["pytest", "-q", "-m", "not interop and not browser"],
         "simulation": ["tests.simulation", "--seeds", "5000"],
+        "fleets": ["tests.simulation.bridge", "--seeds", "5000"],
+        "bridge": ["tests.interop.bridge"],
         "soak": ["tests.interop.soak"],
+        "fuzz": ["tests.fuzz", "--all"],
+        "load": ["tests.load"],
+        "attack": ["tests.attack"],
     }
     part = os.environ.get("PART") or "tests"
     if part not in parts:

@@ -22,7 +22,14 @@ from tests.interop.ours import DEFAULT
 from tests.interop.pairs import CouchbaseLitePair, Pair, SyncGatewayPair
 from tests.interop.place import COUCHBASE_LITE_VERSION, java_peer_files
 from tests.interop.sync_gateway import PROGRAM, SyncGateway
-from tests.interop.table import COUCHBASE_LITE, NEVER, ROWS, SYNC_GATEWAY, Table
+from tests.interop.table import (
+    COUCHBASE_LITE,
+    NEVER,
+    ROWS,
+    SYNC_GATEWAY,
+    SYNC_GATEWAY_TREES,
+    Table,
+)
 
 TABLE: Final = pytest.StashKey[Table]()
 HERE: Final = Path(__file__).resolve().parent
@@ -59,9 +66,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     mark = metafunc.definition.get_closest_marker("scenario")
     assert mark is not None, f"{metafunc.definition.name} is of no scenario"
     assert mark.args[0] in ROWS, mark.args[0]
-    peers = [COUCHBASE_LITE, *([SYNC_GATEWAY] if PROGRAM else [])]
+    peers = [COUCHBASE_LITE, *([SYNC_GATEWAY, SYNC_GATEWAY_TREES] if PROGRAM else [])]
     only = mark.kwargs.get("peer")
-    fit = [peer for peer in peers if (mark.args[0], peer) not in NEVER and only in (None, peer)]
+    fit = [
+        peer
+        for peer in peers
+        if (mark.args[0], peer) not in NEVER
+        and (only is None or peer == only or (only, peer) == (SYNC_GATEWAY, SYNC_GATEWAY_TREES))
+    ]
     metafunc.parametrize("peer", fit or [None])  # None is deselected, not skipped.
 
 
@@ -159,24 +171,38 @@ def sync_gateway(
     pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory, identity: TLSIdentity
 ) -> Iterator[SyncGateway]:
     process = SyncGateway(PROGRAM, tmp_path_factory.mktemp("sync-gateway"), identity)
-    pytestconfig.stash[TABLE].versions[SYNC_GATEWAY] = (
-        f"settee dials Sync Gateway {process.version}"
-    )
+    for peer, level in ((SYNC_GATEWAY, 4), (SYNC_GATEWAY_TREES, 3)):
+        pytestconfig.stash[TABLE].versions[peer] = (
+            f"settee dials Sync Gateway {process.version}, level {level}"
+        )
     yield process
     process.close()
 
 
 @pytest.fixture
+def trees_only(peer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have settee know no level 4, where the table's column says so."""
+    if peer == SYNC_GATEWAY_TREES:
+        monkeypatch.setattr("settee.peer.active.SUBPROTOCOLS", ("BLIP_3+CBMobile_3",))
+
+
+@pytest.fixture
 def make_pair(
-    request: pytest.FixtureRequest, peer: str, tmp_path: Path, identity: TLSIdentity
+    request: pytest.FixtureRequest,
+    peer: str,
+    tmp_path: Path,
+    identity: TLSIdentity,
+    trees_only: None,
 ) -> Iterator[PairMaker]:
     """Make a pair with these collections."""
     made: list[CouchbaseLitePair | SyncGatewayPair] = []
 
     def make(*collections: str) -> Pair:
-        if peer == SYNC_GATEWAY:
+        if peer != COUCHBASE_LITE:
             gateway = request.getfixturevalue("sync_gateway")
-            made.append(SyncGatewayPair(gateway, tmp_path, collections or (DEFAULT,)))
+            versions = peer == SYNC_GATEWAY
+            names = collections or (DEFAULT,)
+            made.append(SyncGatewayPair(gateway, tmp_path, names, by_version=versions))
         else:
             holder = request.getfixturevalue("couchbase_lite")
             name = f"theirs{next(holder.names)}"

@@ -39,6 +39,7 @@ class Seen(NamedTuple):
     blobs: Mapping[str, str]
     """The digest that each blob is named by, and that of the content that was read."""
     revision: str
+    """What both peers call it: a tree name, or at level 4 a version."""
 
 
 def make_bytes(spec: BlobSpec) -> bytes:

@@ -175,8 +175,12 @@ class CouchbaseLite:
         attempts: int = 1,
         choices: Choices = NONE,
         reset: bool = False,
+        name: str = "",
     ) -> None:
-        """Start a replicator, known by its database's name. `pin` is a certificate in DER."""
+        """Start a replicator, known by its database's name unless it gets one of its own.
+
+        `pin` is a certificate in DER.
+        """
         options: dict[str, Any] = {"type": type, "continuous": continuous, "attempts": attempts}
         if credentials is not None:
             options["user"], options["password"] = credentials
@@ -189,7 +193,12 @@ class CouchbaseLite:
             "resolver": choices.resolver,
         }
         options |= {name: value for name, value in names.items() if value is not None}
-        self.ask("start", db=db, replicator=db, url=url, reset=reset, **options)
+        self.ask("start", db=db, replicator=name or db, url=url, reset=reset, **options)
+
+    def told(self, name: str) -> list[dict[str, Any]]:
+        """Return what a replicator's document listener has been told since its start."""
+        documents: list[dict[str, Any]] = self.ask("status", replicator=name)["documents"]
+        return documents
 
     def wait(self, db: str, activity: str = "STOPPED", timeout_s: float = 60) -> dict[str, Any]:
         """Wait for an activity; return the status. Raises CouchbaseLiteError for its error."""

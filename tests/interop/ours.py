@@ -1,4 +1,4 @@
-"""settee's own side of a scenario, through its public names only."""
+"""settee's own side of a scenario, through its public names; versions are read out of those."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from settee import Blob, Database, Document
+from settee.doc.revision import version_text_of
 from tests.interop.content import BlobSpec, Body, Seen, by_digest, filled, make_bytes
 
 __all__ = ["Ours"]
@@ -30,9 +31,16 @@ def _blobs_in(value: Any) -> Iterable[Blob]:
 
 
 class Ours:
-    """A database of settee."""
+    """A database of settee. `by_version`: call revisions what peers of level 4 call them."""
 
-    def __init__(self, directory: Path, collections: Iterable[str] = (DEFAULT,)) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        collections: Iterable[str] = (DEFAULT,),
+        *,
+        by_version: bool = False,
+    ) -> None:
+        self._by_version: Final = by_version
         self._directory: Final = directory
         self._collections: Final = tuple(collections)
         self.db = self._open()
@@ -69,4 +77,5 @@ class Ours:
 
     def _seen(self, document: Document) -> Seen:
         blobs = {str(blob.digest): by_digest(blob.read()) for blob in _blobs_in(document)}
-        return Seen(document.to_dict(), blobs, document.revision)
+        tid = document.revision
+        return Seen(document.to_dict(), blobs, version_text_of(tid) if self._by_version else tid)

@@ -230,16 +230,26 @@ class CouchbaseLitePair:
 
 
 class SyncGatewayPair:
-    """settee's replicator dials Sync Gateway."""
+    """settee's replicator dials Sync Gateway.
+
+    `by_version`: revisions are told apart by their versions, as both call them at level 4; their
+    tree names Sync Gateway then makes up itself.
+    """
 
     TYPES: Final = {"in": "pull", "out": "push", "both": "push_and_pull"}
 
     def __init__(
-        self, process: SyncGateway, directory: Path, collections: Iterable[str] = (DEFAULT,)
+        self,
+        process: SyncGateway,
+        directory: Path,
+        collections: Iterable[str] = (DEFAULT,),
+        *,
+        by_version: bool = True,
     ) -> None:
         self.process: Final = process
         self.db: Final = process.create(collections)
-        self.ours: Final = Ours(directory, collections)
+        self.ours: Final = Ours(directory, collections, by_version=by_version)
+        self._by_version: Final = by_version
         self._collections: Final = tuple(collections)
         self._running: Replicator | None = None
         self._direction = ""
@@ -262,7 +272,7 @@ class SyncGatewayPair:
         self.process.delete(self.db, ids, collection)
 
     def dump(self, collection: str = DEFAULT) -> dict[str, Seen]:
-        return self.process.dump(self.db, collection)
+        return self.process.dump(self.db, collection, by_version=self._by_version)
 
     def count(self, collection: str = DEFAULT) -> int:
         return self.process.count(self.db, collection)

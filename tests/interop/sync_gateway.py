@@ -33,12 +33,13 @@ from tests.interop.content import (
     read_json,
 )
 
-__all__ = ["PROGRAM", "SyncGateway"]
+__all__ = ["PROGRAM", "GatewayRefusedError", "SyncGateway"]
 
 PROGRAM: Final = os.environ.get("SETTEE_SYNC_GATEWAY", "")
 START_TIMEOUT_S: Final = 30
 USER: Final = ("bob", "secret")
 DEFAULT: Final = "_default"
+_DELETED: Final[Body] = {"_deleted": True}
 
 
 def _free_port() -> int:
@@ -46,6 +47,10 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+class GatewayRefusedError(Exception):
+    """Sync Gateway does not do what its REST API was asked for."""
 
 
 class SyncGateway:
@@ -129,7 +134,7 @@ class SyncGateway:
     # --- REST -------------------------------------------------------------------------------------
 
     def request(self, method: str, path: str, body: object = None) -> Any:
-        """Ask the admin side; return the JSON answered. Raises AssertionError for a refusal."""
+        """Ask the admin side; return the JSON answered. Raises GatewayRefusedError."""
         return read_json(self.fetch(method, path, body) or b"null")
 
     def fetch(self, method: str, path: str, body: object = None) -> bytes:
@@ -142,7 +147,8 @@ class SyncGateway:
             connection.request(method, path, text, {"Content-Type": "application/json"})
             response = connection.getresponse()
             answer = response.read()
-            assert response.status < 300, f"{method} {path}: {response.status} {answer[:500]!r}"
+            if response.status >= 300:
+                raise GatewayRefusedError(f"{method} {path}: {response.status} {answer[:500]!r}")
             return answer
         finally:
             connection.close()
@@ -183,10 +189,20 @@ class SyncGateway:
     # --- documents --------------------------------------------------------------------------------
 
     def save(self, db: str, documents: Mapping[str, Body], collection: str = DEFAULT) -> None:
-        """Save documents over what is there."""
+        """Save documents over what is there, and if that changes meanwhile, over what is then."""
+        left = documents
+        while left:
+            results = self._save(db, left, collection)
+            refused = [each for each in results if "error" in each]
+            assert all(each["status"] == 409 for each in refused), refused[:3]
+            left = {each["id"]: left[each["id"]] for each in refused}
+
+    def _save(self, db: str, documents: Mapping[str, Body], collection: str) -> list[Any]:
         revisions = self._revisions(db, collection)
         rows = []
         for id, body in documents.items():
+            if body is _DELETED and id not in revisions:
+                continue
             attachments: dict[str, Any] = {}
             row = {**filled(body, partial(_attach, attachments)), "_id": id}
             if id in revisions:
@@ -194,19 +210,13 @@ class SyncGateway:
             if attachments:
                 row["_attachments"] = attachments
             rows.append(row)
-        if rows:
-            results = self.request(
-                "POST", f"{_keyspace(db, collection)}/_bulk_docs", {"docs": rows}
-            )
-            refused = [each for each in results if "error" in each]
-            assert not refused, refused[:3]
+        path = f"{_keyspace(db, collection)}/_bulk_docs"
+        results: list[Any] = self.request("POST", path, {"docs": rows})
+        return results
 
     def delete(self, db: str, ids: Iterable[str], collection: str = DEFAULT) -> None:
-        """Delete documents."""
-        revisions = self._revisions(db, collection)
-        for id in ids:
-            path = f"{_keyspace(db, collection)}/{quote(id, safe='')}"
-            self.request("DELETE", f"{path}?rev={revisions[id]}")
+        """Delete documents, those that are there."""
+        self.save(db, dict.fromkeys(ids, _DELETED), collection)
 
     def _revisions(self, db: str, collection: str) -> dict[str, str]:
         rows = self.request("GET", f"{_keyspace(db, collection)}/_all_docs")["rows"]
@@ -216,19 +226,25 @@ class SyncGateway:
         """Return how many documents there are."""
         return len(self._revisions(db, collection))
 
-    def dump(self, db: str, collection: str = DEFAULT) -> dict[str, Seen]:
+    def dump(
+        self, db: str, collection: str = DEFAULT, *, by_version: bool = False
+    ) -> dict[str, Seen]:
         """Read all documents, and all of their attachments."""
         keyspace = _keyspace(db, collection)
         rows = self.request("GET", f"{keyspace}/_all_docs?include_docs=true")["rows"]
-        return {row["id"]: self._seen(keyspace, row["id"], row["doc"]) for row in rows}
+        name = "cv" if by_version else "rev"
+        return {
+            row["id"]: self._seen(keyspace, row["id"], row["doc"], row["value"][name])
+            for row in rows
+        }
 
-    def _seen(self, keyspace: str, id: str, stored: dict[str, Any]) -> Seen:
+    def _seen(self, keyspace: str, id: str, stored: dict[str, Any], revision: str) -> Seen:
         body = {key: value for key, value in stored.items() if not key.startswith("_")}
         blobs = {}
         for name, attachment in stored.get("_attachments", {}).items():
             path = f"{keyspace}/{quote(id, safe='')}/{quote(name, safe='')}"
             blobs[attachment["digest"]] = by_digest(self.fetch("GET", path))
-        return Seen(body, blobs, stored["_rev"])
+        return Seen(body, blobs, revision)
 
 
 def _attach(attachments: dict[str, Any], spec: BlobSpec, path: str) -> dict[str, Any]:

@@ -400,7 +400,7 @@ def test_a_listener_without_delta_sync_sends_and_gets_whole_revisions(
 
 
 @pytest.fixture
-def level_2(monkeypatch: pytest.MonkeyPatch) -> None:
+def level_2(trees_only: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have settee speak level 2 only, on either side."""
 
     def choose(offered: tuple[str, ...]) -> str | None:

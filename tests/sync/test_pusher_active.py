@@ -330,6 +330,25 @@ def test_a_refused_revision_fails_for_good(code: int) -> None:
     assert saved_checkpoint(peer) == {"time": 0, "local": 2}
 
 
+def test_a_revision_born_as_a_tree_name_goes_by_it_where_its_version_fails() -> None:
+    storage = MemoryStorage("a", marks=False)
+    native = "2-4da0f36081519bf4f5385d94d56382280a839854"
+    came = RevisionIn("doc", native, "1-aaaa", False, b"{}", "", ())
+    storage.run(asks.SaveRevisions(0, [came], ConflictPolicy.REFUSE))
+    driven, peer = pushing(storage, level=4, names_collections=False)
+    rows_of(peer)
+    rev = peer.take("rev")
+    assert rev.properties["rev"] == "24da0f36081@Revision+Tree+Encoding"
+    peer.refuse(rev, 500)
+    peer.run()
+    again = peer.take("rev")
+    assert (again.properties["rev"], again.properties["history"]) == (native, "1-aaaa")
+    peer.refuse(again, 500)  # Not for ever.
+    peer.run()
+    assert [doc_id for doc_id, _ in driven.failures] == ["doc"]
+    assert saved_checkpoint(peer)["local"] == 1
+
+
 def test_a_revision_refused_for_now_is_offered_again_next_time() -> None:
     storage = MemoryStorage("a")
     storage.fill(3)
@@ -426,6 +445,7 @@ def test_a_peer_of_trees_is_told_steps_where_an_ancestor_may_lie_on_a_dead_branc
     assert rev.properties["history"] == f"{second},{first}"
     peer.refuse(rev, 409)
     peer.run()
+    rows_of(peer)
     again = peer.take("rev").properties["history"].split(",")
     assert again[-1] == first
     assert version_of(again[0]) == version_of(second)
@@ -458,7 +478,27 @@ def level_4_refused(mark: str) -> tuple[Driven, ScriptedPeer]:
     rows_of(peer)
     peer.refuse(peer.take("rev"), 409)
     peer.run()
+    rows_of(peer)
     return driven, peer
+
+
+def test_a_refused_revision_is_told_otherwise_only_if_its_parent_is_still_current() -> None:
+    """Something else may have become current since: that is a conflict, whatever we say of ours."""
+    storage = MemoryStorage("a")
+    first = storage.save("doc", {"n": 1})
+    storage.save("doc", {"n": 2})
+    storage.save("doc", {"n": 3})
+    storage.marks[0, "doc"] = first
+    driven, peer = pushing(storage)
+    rows_of(peer)
+    peer.refuse(peer.take("rev"), 409)
+    peer.run()
+    again = peer.take("proposeChanges")
+    assert orjson.loads(again.body)[0][2] == first
+    peer.reply(again, [{"status": 409, "rev": name(2, STRANGER)}])
+    peer.run()
+    assert peer.take_all("rev") == []
+    assert [doc_id for doc_id, _ in driven.failures] == ["doc"]
 
 
 def test_a_peer_upgraded_from_trees_is_told_the_tree_names_behind_the_vector() -> None:
@@ -478,6 +518,7 @@ def test_a_peer_upgraded_from_trees_is_told_the_tree_names_behind_the_vector() -
     assert native not in rev.properties["history"]
     peer.refuse(rev, 409)
     peer.run()
+    rows_of(peer)
     assert peer.take("rev").properties["history"].endswith(f", {native}")
     assert driven.count(asks.Renew) == 0
 

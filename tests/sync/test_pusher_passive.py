@@ -347,6 +347,46 @@ def test_a_conflict_that_the_peer_of_trees_has_seen_is_resolved_here() -> None:
     assert driven.failures == []
 
 
+def under_way() -> tuple[Driven, ScriptedPeer, str, Request]:
+    """A peer of trees that has our document; an edit of it was sent, and is not confirmed yet."""
+    storage = MemoryStorage("b", marks=False)
+    first = storage.save("ours", {"n": 1})
+    driven = Driven(passive(), storage)
+    peer = ScriptedPeer(driven)
+    assert not peer.ask("subChanges", continuous="true", since="1").error
+    driven.save("ours", {"n": 2})
+    peer.run()
+    for request in peer.take_all("changes"):
+        if not request.no_reply:
+            peer.reply(request, [[first]])
+    peer.run()
+    return driven, peer, first, peer.take("rev")
+
+
+def test_an_edit_that_crossed_ours_is_left_to_its_peer_however_late_it_is_saved() -> None:
+    """The peer finds the conflict in ours; told that its edit was taken it would not push more."""
+    driven, peer, first, ours = under_way()
+    token = peer.send("rev", {"n": 3}, id="ours", rev="2-aa", history=first, noconflicts="1")
+    peer.reply(ours)  # Before anything could be saved.
+    peer.run()
+    peer.reply(peer.take("changes"), [0])  # Offered once more: it has ours by now.
+    peer.run()
+    assert peer.replies[token].properties["Error-Code"] == "409"
+    assert driven.storage.docs[0]["ours"].body == b'{"n":2}'
+
+
+def test_an_edit_that_was_proposed_before_ours_was_seen_is_left_to_its_peer_too() -> None:
+    _, peer, first, ours = under_way()
+    assert not orjson.loads(peer.ask("proposeChanges", [["ours", "3-bb", first]]).body)
+    peer.reply(ours)
+    peer.run()
+    token = peer.send("rev", {"n": 3}, id="ours", rev="3-bb", history=f"2-aa,{first}")
+    peer.run()
+    peer.reply(peer.take("changes"), [0])
+    peer.run()
+    assert peer.replies[token].properties["Error-Code"] == "409"
+
+
 def test_before_a_peer_of_versions_is_refused_it_is_offered_what_it_conflicts_with() -> None:
     driven, peer, _ = subscribed(level=4)
     theirs = f"{2**60 + 5:x}@{'c' * 21}A"

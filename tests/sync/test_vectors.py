@@ -117,6 +117,21 @@ def test_a_peer_that_calls_a_document_by_tree_names_is_told_them() -> None:
     }
 
 
+def test_a_version_born_as_a_tree_name_is_told_by_it_to_who_did_not_understand() -> None:
+    native = "3-4da0f36081519bf4f5385d94d56382280a839854"
+    made = out(f"34da0f36081@{RTE}; {v(4, B)}", f"2-bbbb,{tid(4, B)}")
+    made = made._replace(tid=native)
+    said = PLAIN.said(made, (), FREE, 50, retold=True)
+    assert said == {"rev": native, "history": "2-bbbb"}
+
+
+def test_of_a_version_whose_tree_name_was_lifted_as_much_is_told_as_it_holds() -> None:
+    made = out(f"34da0f36081@{RTE}", "4-aaaa,2-bbbb", height=9)
+    said = PLAIN.said(made, (), FREE, 50, retold=True)
+    assert said == {"rev": "3-4da0f36081", "history": "2-bbbb"}
+    assert encode_tree(said["rev"]) == parse_vector(made.vector).cv
+
+
 # --- what a row means -----------------------------------------------------------------------------
 
 

@@ -55,6 +55,7 @@ from settee.doc.version import (
     edit,
     entries,
     order_key,
+    parse_vector,
     rte_time,
     source_hex,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "history_for",
     "known",
     "learn",
+    "name_of",
     "rank",
     "relate",
     "resolve",
@@ -266,6 +268,15 @@ def _sorted(names: Iterable[str], vector: Vector) -> tuple[str, ...]:
     if len(kept) > 1:
         return tuple(sorted(kept, key=by_height)[:HISTORY_NAMES_MAX])
     return tuple(kept)
+
+
+def name_of(vector: str) -> str:
+    """Return a tree name for a revision of which only the vector is known, in wire form.
+
+    It is the least that it can have; by the version in it any other name is known to be the same.
+    """
+    parsed = parse_vector(vector)
+    return name(least_generation(parsed), parsed.cv)
 
 
 def learn(state: State, tid: str, vector: Vector | None = None) -> State | None:

@@ -7,7 +7,7 @@ Lives on the runtime's loop; `URLEndpointListener` is its blocking skin and
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, final
 from settee.errors import ConfigError
 from settee.identity import CertificateInfo, TLSIdentity
 from settee.ids import CollectionName
-from settee.limits import HEARTBEAT_S
+from settee.limits import HEARTBEAT_S, LOGGED_PER_SESSION_MAX
 from settee.logs import printable, room_log
 from settee.net.acceptor import Accept, Acceptor, Refusal, Refuse, UpgradeRequest
 from settee.net.discovery import Advertiser, device_name
@@ -172,6 +172,7 @@ class PassivePeer:
         self._network: Network | None = None
         self._port = options.port
         self._accepted = 0
+        self._refused_documents: Counter[int] = Counter()  # By the number of the connection.
 
     # --- life -------------------------------------------------------------------------------------
 
@@ -392,6 +393,9 @@ class PassivePeer:
     async def _until_gone(self, connection: ListenerConnection, driver: SessionDriver) -> None:
         await driver.done.wait()
         self.connections = tuple(c for c in self.connections if c is not connection)
+        refused = self._refused_documents.pop(connection.number, 0)
+        if refused > LOGGED_PER_SESSION_MAX:
+            _log.warning("%d documents of a peer were refused, most of them unlogged", refused)
         self._tell()
 
     def _refused(self, refusal: Refusal) -> None:
@@ -405,7 +409,9 @@ class PassivePeer:
             return
         for doc_id, _, error, _ in event.documents:
             if error is not None:
-                _log.warning("document %r from a peer was refused: %s", doc_id, error)
+                self._refused_documents[number] += 1
+                if self._refused_documents[number] <= LOGGED_PER_SESSION_MAX:
+                    _log.warning("document %r from a peer was refused: %s", doc_id, error)
         if self.document_listeners:
             connection = next((c for c in self.connections if c.number == number), None)
             for listener in self.document_listeners if connection is not None else ():

@@ -31,7 +31,7 @@ from settee.errors import (
     SyncError,
 )
 from settee.ids import is_document_id
-from settee.limits import DOCUMENT_BODY_BYTES_MAX, INBOUND_BYTES_MAX
+from settee.limits import DOCUMENT_BODY_BYTES_MAX, INBOUND_BYTES_MAX, SEQUENCE_BYTES_MAX
 from settee.sync.effects import FilterPull, FindMissingBlobs, ReadBases
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ class Coming(NamedTuple):
     references: Sequence[BlobReference]
     held_bytes: int
     """In memory: what came may have been deflated to next to nothing."""
+    offered_to: int
+    """How far the peer was past being offered this document when it made up its mind."""
 
 
 class _Patch(NamedTuple):
@@ -106,7 +108,7 @@ class Arrivals:
 
     # --- the message ------------------------------------------------------------------------------
 
-    def read(self, request: Request, *, takes_deltas: bool) -> Coming | None:
+    def read(self, request: Request, *, takes_deltas: bool, offered_to: int) -> Coming | None:
         """Read a `rev` and take it in; None if it says that there is nothing to store.
 
         Raises PeerProtocolError or InvalidDocumentError if it can't be taken.
@@ -120,6 +122,8 @@ class Arrivals:
             raise PeerProtocolError(f"rev without a usable id and rev ({doc_id[:40]!r})")
         if self._session.config.active and not sequence:
             raise PeerProtocolError("rev without a sequence")
+        if len(sequence) > SEQUENCE_BYTES_MAX:
+            raise PeerProtocolError("the sequence of a rev is too long")
         base: str | None = properties.get("deltaSrc", "")
         if base:
             base = dialect.tid_of(base)
@@ -136,7 +140,7 @@ class Arrivals:
         revision = RevisionIn(doc_id, tid, history, deleted, body, vector, ())
         number = 0 if request.no_reply else request.number
         held_bytes = len(body) + len(history) + len(vector) + _UPKEEP_BYTES
-        coming = Coming(number, sequence, revision, (), held_bytes)
+        coming = Coming(number, sequence, revision, (), held_bytes, offered_to)
         if base:
             self._session.take_in(held_bytes)
             self._patches.append(_Patch(coming, base))
@@ -182,8 +186,9 @@ class Arrivals:
 
     def _bases_read(self, patches: list[_Patch], bodies: list[bytes | None]) -> None:
         self._reading_bases = False
-        for patch, base in zip(patches, bodies, strict=True):
-            self._under_way_count -= 1
+        self._under_way_count -= len(patches)
+        self._patches[:0] = patches[len(bodies) :]  # Large ones: the rest has its turn later.
+        for patch, base in zip(patches, bodies, strict=False):
             try:
                 coming = self._patched(patch, base)
             except (InvalidDocumentError, PeerProtocolError) as exc:

@@ -11,7 +11,7 @@ arrives meanwhile shares the next commit. A `rev` is answered after the commit t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from functools import partial
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -22,6 +22,7 @@ from settee.doc.revision import is_derived
 from settee.errors import InvalidDocumentError, PeerProtocolError, SetteeError
 from settee.limits import (
     CHANGES_ROWS_MAX,
+    DOCUMENT_ID_BYTES_MAX,
     REVS_WANTED_MAX,
     SAVE_BATCH_BYTES_MAX,
     SAVE_BATCH_REVISIONS_MAX,
@@ -59,6 +60,11 @@ _REFUSALS: Final = {
     # Nothing wrong with it once the clocks agree: the pusher keeps it and tries again.
     Outcome.AHEAD: (503, "its version is more than two minutes ahead of the clock here"),
 }
+_ROW_BYTES: Final = 320
+"""What a row costs in memory, with what is asked and answered about it."""
+
+_ANNOUNCEMENT_BYTES: Final = 320
+"""What a message costs beside its rows."""
 _PROPOSALS_FULL: Final = CHANGES_ROWS_MAX
 """A peer that proposes fewer has come to the end of its changes."""
 
@@ -67,6 +73,19 @@ _PROMISED_MAX: Final = 10_000
 
 _ACCESS_LOST: Final = frozenset({2, 3, 4, 6, 7})
 """Row flags that say: you may not see this document any more (wire protocol 3.5)."""
+
+
+def _held_bytes(request: Request, rows: Sized) -> int:
+    return _ANNOUNCEMENT_BYTES + _ROW_BYTES * len(rows) + len(request.body)
+
+
+class _Announcement(NamedTuple):
+    """A `changes` message whose turn has not come."""
+
+    number: int
+    rows: list[AnnouncedRow]
+    no_reply: bool
+    held_bytes: int
 
 
 class _Behind(NamedTuple):
@@ -94,7 +113,7 @@ class Puller:
         self._collection = collection  # Its index in the session's configuration.
         self._remote = remote  # Active side only: what to checkpoint.
         self._pusher = pusher  # Passive side only: to suppress echoes.
-        self._announcements: list[tuple[int, list[AnnouncedRow], Request]] = []  # A heap.
+        self._announcements: list[_Announcement] = []  # A heap.
         self._deciding = 0
         self._awaited: set[str] = set()  # Sequences asked for and not yet settled.
         self._batch: list[Coming] = []
@@ -108,6 +127,7 @@ class Puller:
         self._names: list[tuple[str, str]] = []  # By which the peer calls what is here.
         self._learning = 0
         self._promised: set[str] = set()  # Documents whose revisions are to come: passive only.
+        self._proposed: dict[str, int] = {}  # The same; how far it was past ours by then.
         self._pushed_all = False  # The peer's last proposals were not a full message.
         options = session.config.options_of(collection)
         self._resolved_by_application = session.config.active and options.resolver
@@ -163,22 +183,27 @@ class Puller:
         rows = parse_announced(request.body)
         if rows and request.no_reply:
             return  # Rows without a wish for an answer: nothing to be done.
-        self._session.take_in(len(request.body))
-        heappush(self._announcements, (request.number, rows, request))
+        held_bytes = _held_bytes(request, rows)
+        self._session.take_in(held_bytes)
+        # Of the request no more is kept: its properties may be long, and it may wait for long.
+        heappush(
+            self._announcements, _Announcement(request.number, rows, request.no_reply, held_bytes)
+        )
 
     def _decide_announcements(self) -> None:
         announcements, session = self._announcements, self._session
         while (
             announcements
-            and session.has_all_before(announcements[0][0])
+            and session.has_all_before(announcements[0].number)
             and len(self._awaited) < REVS_WANTED_MAX
             and self._deciding < 4
         ):
-            number, rows, request = heappop(announcements)
+            announcement = heappop(announcements)
+            number, rows, no_reply, held_bytes = announcement
             if not rows:
                 self._caught_up = True
-                session.inbound_bytes -= len(request.body)
-                if not request.no_reply:
+                session.inbound_bytes -= held_bytes
+                if not no_reply:
                     session.connection.reply_empty([number])
                 continue
             self._deciding += 1
@@ -187,15 +212,14 @@ class Puller:
                     self._remote.announced(row.sequence, finished=False)
             session.ask(
                 ReadHeld(self._collection, [row.doc_id for row in rows]),
-                partial(self._announced_held, request, rows),
+                partial(self._announced_held, announcement),
             )
 
-    def _announced_held(
-        self, request: Request, rows: list[AnnouncedRow], held: list[Held | None]
-    ) -> None:
+    def _announced_held(self, announcement: _Announcement, held: list[Held | None]) -> None:
+        number, rows, _, held_bytes = announcement
         self._deciding -= 1
         session, remote, awaited = self._session, self._remote, self._awaited
-        session.inbound_bytes -= len(request.body)
+        session.inbound_bytes -= held_bytes
         refuses = session.config.refuse_conflicts
         answers: list[object] = []
         for row, mine in zip(rows, held, strict=True):
@@ -218,9 +242,7 @@ class Puller:
                 else:
                     remote.finished(row.sequence)
             answers.append(answer)
-        session.connection.reply(
-            request.number, self._reply_properties(), trimmed(answers), compress=True
-        )
+        session.connection.reply(number, self._reply_properties(), trimmed(answers), compress=True)
 
     def proposed(self, request: Request) -> None:
         """Take `proposeChanges`."""
@@ -235,31 +257,41 @@ class Puller:
         self._pushed_all = len(rows) < _PROPOSALS_FULL
         if self._pusher is not None:
             self._pusher.heard(all_of_it=False)
-        self._session.take_in(len(request.body))
+        held_bytes = _held_bytes(request, rows)
+        self._session.take_in(held_bytes)
         self._deciding += 1
+        with_rev = request.properties.get("conflictIncludesRev") is not None
+        offered = [self._offered_to(row.doc_id) for row in rows]  # As the peer knew it.
         self._session.ask(
             ReadHeld(self._collection, [row.doc_id for row in rows]),
-            partial(self._proposed_held, request, rows),
+            partial(self._proposed_held, request.number, rows, with_rev, held_bytes, offered),
         )
 
+    def _offered_to(self, doc_id: str) -> int:
+        return -1 if self._pusher is None else self._pusher.offered_to(doc_id)
+
     def _proposed_held(
-        self, request: Request, rows: list[ProposedRow], held: list[Held | None]
+        self,
+        number: int,
+        rows: list[ProposedRow],
+        with_rev: bool,
+        held_bytes: int,
+        offered: list[int],
+        held: list[Held | None],
     ) -> None:
         self._deciding -= 1
-        self._session.inbound_bytes -= len(request.body)
         dialect = self._session.dialect
         session_refuses = self._session.config.refuse_conflicts
-        with_rev = request.properties.get("conflictIncludesRev") is not None
         answers: list[object] = []
         names: list[tuple[str, str]] = []
         behind: list[str] = []
-        for row, mine in zip(rows, held, strict=True):
+        for row, past, mine in zip(rows, offered, held, strict=True):
             seq = 0 if mine is None else mine.seq
             tid = dialect.tid_of(row.rev) or ""
-            refuses = session_refuses and not self._is_ours_to_resolve(row.doc_id, tid, seq)
+            refuses = session_refuses and not self._is_ours_to_resolve(tid, past, seq)
             status, theirs = dialect.status(row, mine, refuses=refuses)
             if status == 0:
-                self._promise(row.doc_id)
+                self._promise(row.doc_id, past)
             elif mine is not None and status in (304, 409):
                 if dialect.learns and tid and tid != mine.tid:
                     names.append((row.doc_id, tid))
@@ -271,8 +303,9 @@ class Puller:
                 answers.append(status)
 
         def answer() -> None:
+            self._session.inbound_bytes -= held_bytes
             self._session.connection.reply(
-                request.number, self._reply_properties(), trimmed(answers), compress=True
+                number, self._reply_properties(), trimmed(answers), compress=True
             )
 
         if names:
@@ -286,8 +319,11 @@ class Puller:
         self._learning += 1
         self._session.ask(LearnNames(self._collection, names), partial(self._learnt, behind))
 
-    def _promise(self, doc_id: str) -> None:
+    def _promise(self, doc_id: str, offered_to: int) -> None:
         pusher = self._pusher
+        self._proposed[doc_id] = offered_to
+        if len(self._proposed) > _PROMISED_MAX:
+            self._proposed.clear()
         if pusher is None or not pusher.is_listening:
             return
         self._promised.add(doc_id)
@@ -313,12 +349,16 @@ class Puller:
         sequence = properties.get("sequence", "")
         if self._pusher is not None:
             self._pusher.heard(all_of_it=False)
+        doc_id = properties.get("id", "")[:DOCUMENT_ID_BYTES_MAX]  # It may be no ID at all.
+        offered_to = self._offered_to(doc_id)
+        offered_to = min(offered_to, self._proposed.pop(doc_id, offered_to))
         try:
-            coming = self._arrivals.read(request, takes_deltas=self._deltas_announced)
+            coming = self._arrivals.read(
+                request, takes_deltas=self._deltas_announced, offered_to=offered_to
+            )
         except (PeerProtocolError, InvalidDocumentError) as error:
             if isinstance(error, PeerProtocolError) and error.code == 422:
                 raise  # The whole body follows, with the same sequence.
-            doc_id = properties.get("id", "")
             self._promised.discard(doc_id)
             self._session.report(self._collection, False, doc_id, False, error)
             later = isinstance(error, PeerProtocolError) and error.transient
@@ -327,7 +367,7 @@ class Puller:
         if coming is None:
             if not request.no_reply:
                 self._session.connection.reply_empty([request.number])
-            self._access_lost(properties.get("id", ""), sequence)
+            self._access_lost(doc_id, sequence)
 
     def ready(self, coming: Coming) -> None:
         """A revision is ready to be saved."""
@@ -499,7 +539,7 @@ class Puller:
             if outcome is Outcome.CONFLICT:
                 continue  # It is being decided.
             if outcome is Outcome.REFUSED and self._is_ours_to_resolve(
-                revision.doc_id, revision.tid, applied.seq
+                revision.tid, coming.offered_to, applied.seq
             ):
                 self._save([coming], ConflictPolicy.RESOLVE)
                 continue
@@ -530,18 +570,20 @@ class Puller:
         session.connection.reply_empty(numbers)
         session.counted_pull(stored, stored_bytes)
 
-    def _is_ours_to_resolve(self, doc_id: str, tid: str, seq: int) -> bool:
+    def _is_ours_to_resolve(self, tid: str, offered_to: int, seq: int) -> bool:
         """Whether a conflict would stay if it were refused, though that is the rule here.
 
-        The peer's own resolver decides about its own edit if it is still going to see our revision.
-        A peer of trees that has seen it, and went on with another branch, would only be refused for
-        ever; and of what it brings from a settee peer it is no more than the courier.
+        The peer's own resolver decides about its own edit if it is still going to see our revision,
+        or saw it only after it had proposed its edit: told that this was taken, it would keep what
+        its resolver makes of the two. A peer of trees that has seen ours (of sequence `seq`), and
+        went on with another branch, would only be refused for ever; and of what it brings from a
+        settee peer it is no more than the courier.
         """
         if self._session.config.level == VECTORS or self._pusher is None:
             return False
         if self._resolved_by_peer:
             return False  # It said so itself, and is a settee peer, which always pulls ours.
-        return (tid != "" and is_derived(tid)) or self._pusher.has_offered(doc_id, seq)
+        return (tid != "" and is_derived(tid)) or seq <= offered_to
 
     def _refused(self, coming: Coming, outcome: Outcome) -> None:
         status, why = _REFUSALS[outcome]

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from settee.doc.conflict import Relation, known
 from settee.doc.records import DELETED, ChangeRow, Held, RevisionOut
-from settee.doc.revision import is_native
+from settee.doc.revision import is_native, version_of
+from settee.doc.version import RTE
 from settee.errors import PeerProtocolError, SyncError
 from settee.sync.checkpoint import Checkpointer
 from settee.sync.effects import ReadHeld, RecordMarks, Renew
@@ -55,6 +56,7 @@ class ActivePusher(Pusher):
         self._forbidden: dict[str, str] = {}  # Refused with 403: document -> revision.
         self._again: list[ChangeRow] = []
         self._contesting = 0  # Questions to storage about rows that were settled before.
+        self._doubted: dict[str, str] = {}  # Refused as conflicts: document -> revision.
         self._renewed: set[str] = set()  # Documents saved anew over a revision and its ancestor.
         self._doubtful_until = -1  # A sequence; up to it marks may be wrong. -1: not yet known.
 
@@ -124,17 +126,16 @@ class ActivePusher(Pusher):
 
     def _take_answers(self, rows: list[ChangeRow], answers: list[object]) -> None:
         contested: list[tuple[ChangeRow, str, bool]] = []
-        wanted = self._wanted
         for row, answer in zip(rows, answers, strict=True):
             if answer == 0 or answer is None:
-                wanted.append(Wanted(row, (row.mark,) if row.mark else ()))
+                self._want(row)
                 continue
             status: object = answer
             theirs: object = None
             if isinstance(answer, dict):
                 status, theirs = answer.get("status"), answer.get("rev")
                 if status == 0:
-                    wanted.append(Wanted(row, (row.mark,) if row.mark else ()))
+                    self._want(row)
                     continue
             if type(status) is not int:
                 raise PeerProtocolError(f"the status {status!r:.80} of a proposed revision")
@@ -153,6 +154,12 @@ class ActivePusher(Pusher):
                 ReadHeld(self.collection, [row.doc_id for row, _, _ in contested]),
                 lambda held: self._contested(contested, held),
             )
+
+    def _want(self, row: ChangeRow) -> None:
+        wanted = Wanted(row, (row.mark,) if row.mark else ())
+        if self._doubted.get(row.doc_id) == row.tid and self._is_tried_otherwise(wanted):
+            return
+        self._wanted.append(wanted)
 
     def _contested(
         self, contested: list[tuple[ChangeRow, str, bool]], held: list[Held | None]
@@ -212,6 +219,7 @@ class ActivePusher(Pusher):
         self._checkpointer.completed.add(row.seq)
 
     def _confirmed(self, sent: RevSent) -> None:
+        self._doubted.pop(sent.row.doc_id, None)
         self._marks.append((sent.row.doc_id, sent.tid))
         self._checkpointer.completed.add(sent.row.seq)
 
@@ -223,15 +231,32 @@ class ActivePusher(Pusher):
             self._again.append(sent.row)
             return True
         conflict = error.code == 409 or (error.domain, error.code) == ("LiteCore", 8)
-        if conflict and self._is_tried_otherwise(sent.wanted):
+        if conflict and (self._is_doubted(sent) or self._is_tried_otherwise(sent.wanted)):
+            return True
+        if (error.domain, error.code) == ("HTTP", 500) and self._goes_as_born(sent.wanted):
             return True
         if conflict and (self._pulls or self._session.config.peer_is_settee):
             self._settled(sent.row)  # As for a contested proposal: the pull brings theirs.
             return True
         return super()._refused(sent, error)
 
+    def _is_doubted(self, sent: RevSent) -> bool:
+        """Whether a revision in conflict is proposed once more: its parent was the peer's current.
+
+        Something else may have become current there meanwhile. Then the second proposal is refused,
+        and it is a true conflict.
+        """
+        row = sent.row
+        if not row.mark or self._session.dialect.is_extended:
+            return False
+        if self._doubted.get(row.doc_id) == row.tid:
+            return False
+        self._doubted[row.doc_id] = row.tid
+        self._rows.appendleft(row)
+        return True
+
     def _is_tried_otherwise(self, wanted: Wanted) -> bool:
-        """Whether a revision in conflict, though its parent was the peer's current one, goes again.
+        """Whether a revision in conflict, though its parent is the peer's current one, goes again.
 
         Where trees are spoken an ancestor that we name may lie on a dead branch there: it goes with
         steps in between. Where versions are, a peer whose database was upgraded knows the parent by
@@ -249,9 +274,23 @@ class ActivePusher(Pusher):
         if trees or row.doc_id in self._renewed:
             return False
         self._renewed.add(row.doc_id)
+        self._release(row)
         self._contesting += 1
         self._session.ask(Renew(self.collection, row.doc_id, row.tid), self._was_renewed)
         self._settled(row)
+        return True
+
+    def _goes_as_born(self, wanted: Wanted) -> bool:
+        """Whether a version that was born as a tree name goes again, under that name.
+
+        Sync Gateway 4 fails at such a version (500) unless it holds the document already.
+        """
+        row, dialect = wanted.row, self._session.dialect
+        trees = dialect.versioning == TreeDialect.versioning
+        if trees or wanted.retold or row.mark or version_of(row.tid).source != RTE:
+            return False
+        self._out[row.doc_id] = row
+        self._wanted.appendleft(wanted._replace(retold=True))
         return True
 
     def _was_renewed(self, _: object) -> None:

@@ -132,18 +132,19 @@ class PassivePusher(Pusher):
         elif self._listen_until_s is not None:
             self._listen_until_s = self._session.now + _PUSHING_S
 
-    def has_offered(self, doc_id: str, seq: int) -> bool:
-        """Tell whether a peer that subscribed is past being offered a document of sequence `seq`.
+    def offered_to(self, doc_id: str) -> int:
+        """Tell how far a peer that subscribed is past being offered a document: a sequence.
 
-        Not while it is on offer. A document that it did not subscribe to it is never offered.
+        It is -1 while the document is on offer. One that the peer did not subscribe to it is never
+        offered.
         """
-        if not self._subscribed:
-            return False
+        if not self._subscribed or doc_id in self._out:
+            return -1
         if self._doc_ids is not None and doc_id not in self._doc_ids:
-            return True
-        if seq > self._since:
-            return self._told_caught_up and not self._continuous
-        return doc_id not in self._out and all(row.doc_id != doc_id for row in self._rows)
+            return _SEQUENCE_MAX
+        if self._rows:
+            return min(self._since, self._rows[0].seq - 1)
+        return _SEQUENCE_MAX if self._told_caught_up and not self._continuous else self._since
 
     def local_changed(self) -> None:
         """Note that the feed has new rows.

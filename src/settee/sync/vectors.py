@@ -22,6 +22,7 @@ from settee.doc.ancestry import by_height
 from settee.doc.conflict import Relation, State, known
 from settee.doc.records import Held, RevisionIn, RevisionOut
 from settee.doc.revision import (
+    generation,
     is_filler,
     is_native,
     is_tree_name,
@@ -123,9 +124,13 @@ class VectorDialect(Dialect):
         """Write the current version as ``rev`` and the rest of the vector as ``history``.
 
         `retold`: with the tree names behind it, for a peer whose database was upgraded and that
-        calls this document's revisions by them.
+        `retold`: with the tree names behind it, for a peer whose database was upgraded and that
+        calls this document's revisions by them; or, if the peer has nothing of a revision that was
+        born as a tree name, under that.
         """
         vector = revision.vector
+        if retold and not bases and parse_vector(vector).cv.source == RTE:
+            return _as_born(revision)
         if retold:
             names = (revision.tid, *names_above(revision, ()))
             rev, history = split_history(parse_vector(vector), filter(is_native, names))
@@ -229,6 +234,20 @@ def _relation(state: State, tid: str, vector: Vector | None) -> Relation:
     if not vector.mv and not vector.pv:  # Perhaps all that there is, perhaps not.
         return Relation.OLD if contains(state.vector, vector.cv) else Relation.UNKNOWN
     return Relation.OLD if compare(vector, state.vector) is Order.OLDER else Relation.UNKNOWN
+
+
+def _as_born(revision: RevisionOut) -> dict[str, str]:
+    """Say a revision of the tree world as a database that was upgraded from trees does.
+
+    Where its own name was lifted, or left to others, the generation and the first digits that are
+    in the version name it, too.
+    """
+    time = parse_vector(revision.vector).cv.time
+    height = time >> 40
+    tid = revision.tid if is_native(revision.tid) else f"{height}-{time & 2**40 - 1:010x}"
+    names = filter(is_native, names_above(revision, ()))
+    history = ",".join(each for each in names if generation(each) < height)
+    return {"rev": tid, "history": history} if history else {"rev": tid}
 
 
 def _with_ancestors(vector: Vector, legacy: Sequence[str]) -> Vector:

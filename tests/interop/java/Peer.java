@@ -200,6 +200,7 @@ public final class Peer {
     JSONArray documents = new JSONArray();
     for (String id : ids) {
       Document document = database.getDocument(id);
+      if (document == null) continue; // Deleted meanwhile.
       Map<String, String> contents = new HashMap<>();
       for (String key : document.getKeys()) digests(document.getValue(key), contents);
       documents.put(
