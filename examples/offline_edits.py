@@ -1,7 +1,7 @@
 """Two devices edit the same data without a network, and agree when they meet.
 
 Edits of different documents come together; a deletion reaches the other side. Where both changed
-one document, each keeps the same one of the two: the one that was edited more often.
+one document, both keep the same one of the two: the one that was edited last.
 
 It prints::
 
@@ -47,7 +47,7 @@ def main() -> None:
         with listener:
             sync(right, listener)
 
-        # No network here. Milk is changed on both sides, on the right one twice.
+        # No network here. Milk is changed on both sides, on the right one last.
         ours["1"] = {"name": "milk", "n": 2, "by": "left"}
         ours["3"] = {"name": "bread", "n": 3}
         print("left has:", shown(ours))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -42,12 +43,16 @@ def no_home_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> object:
 PROOFS: pytest.StashKey[features.Proofs] = pytest.StashKey()
 """The marks of all tests; there if all were collected."""
 
+SECURITY: pytest.StashKey[features.Proofs] = pytest.StashKey()
+"""The same of attacks."""
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Gather the marks before `-m` and `-k` take tests out."""
     if config.args_source is pytest.Config.ArgsSource.TESTPATHS:
         config.stash[PROOFS] = features.proofs_of(items)
+        config.stash[SECURITY] = features.proofs_of(items, kind="sec")
 
 
 @pytest.hookimpl(trylast=True)
@@ -60,3 +65,21 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if idle := features.never_run(session.items, skipped):
         reporter.write_line(f"\nno test ran that proves: {', '.join(idle)}", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+# --- the matrix -----------------------------------------------------------------------------------
+
+MATRIX_CELLS = 139
+"""12 of what a listener speaks, 64 of whom a dialler trusts, 63 of whom a listener lets in."""
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say how many cells of the TLS and authentication matrix are as they are tabled."""
+    stats = terminalreporter.stats
+    passed = sum("matrix" in report.keywords for report in stats.get("passed", ()))
+    failed = sum("matrix" in report.keywords for report in stats.get("failed", ()))
+    if passed or failed:
+        terminalreporter.write_line(
+            f"TLS and authentication matrix: {passed} of {MATRIX_CELLS} cells as tabled, "
+            f"{failed} not"
+        )

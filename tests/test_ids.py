@@ -87,6 +87,7 @@ def test_database_names_are_good(text: str) -> None:
     assert check_database_name(text) == text
 
 
+@pytest.mark.sec("SEC-39")
 @pytest.mark.parametrize("text", ["", ".hidden", "a/b", "..", "a\0b", "x" * 129, "ü", "a\n"])
 def test_database_names_that_could_leave_their_place_are_refused(text: str) -> None:
     with pytest.raises(InvalidNameError):

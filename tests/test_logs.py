@@ -74,6 +74,7 @@ def test_a_tag_with_a_percent_sign_is_no_format(caplog: pytest.LogCaptureFixture
     assert {record.filename for record in caplog.records} == {"test_logs.py"}
 
 
+@pytest.mark.sec("SEC-38")
 @pytest.mark.parametrize(
     ("text", "safe"),
     [
@@ -91,6 +92,7 @@ def test_a_peers_words_stay_on_one_line(text: str, safe: str) -> None:
 # --- redaction ------------------------------------------------------------------------------------
 
 
+@pytest.mark.sec("SEC-37")
 @pytest.mark.feature("LOG-06")
 @pytest.mark.parametrize(
     ("text", "left"),
@@ -120,6 +122,7 @@ def test_credentials_are_redacted_and_nothing_else(text: str, left: str) -> None
     assert redacted(text) == left
 
 
+@pytest.mark.sec("SEC-38")
 @pytest.mark.feature("LOG-06")
 def test_one_event_is_one_line_whatever_a_peer_writes_into_it() -> None:
     forged = "x\n2030-01-01T00:00:00.000Z ERROR   settee.net: all is lost \x1b[31m"
@@ -129,6 +132,7 @@ def test_one_event_is_one_line_whatever_a_peer_writes_into_it() -> None:
     assert "\x1b" not in line
 
 
+@pytest.mark.sec("SEC-37")
 def test_a_traceback_can_not_pass_for_an_event_and_is_redacted() -> None:
     try:
         raise ValueError("password=CANARY\n2030-01-01T00:00:00.000Z ERROR   settee.net: forged")
@@ -358,6 +362,7 @@ def sync(seen: Everything, db: Database, other: Database, directory: Path) -> No
         seen.show(listener.status, users)
 
 
+@pytest.mark.sec("SEC-37")
 @pytest.mark.feature("LOG-06")
 def test_twelve_canaries_are_in_no_log_no_repr_and_no_traceback(
     tmp_path: Path, caplog: pytest.LogCaptureFixture

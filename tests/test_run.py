@@ -88,6 +88,15 @@ def test_the_demo_needs_no_more_than_the_tests_have(run: ModuleType, commands: C
     assert commands.handed_over[-1][1:] == ["-m", "settee", "demo", "--fast"]
 
 
+def test_the_pages_are_built_with_what_they_need_and_strictly(
+    run: ModuleType, commands: Commands
+) -> None:
+    run.main(["test"])
+    run.main(["docs"])
+    assert commands.installed() == ["test", "docs,test"]
+    assert commands.handed_over[-1][1:] == ["-m", "mkdocs", "build", "--strict"]
+
+
 def test_the_tests_need_more_than_the_demo_has(run: ModuleType, commands: Commands) -> None:
     run.main(["demo"])
     run.main(["test"])
@@ -194,9 +203,22 @@ def test_the_night_looks_further(
     monkeypatch.setenv("PART", "soak")
     run.main(["night", "--minutes", "2"])
     assert commands.handed_over[-1][1:] == ["-m", "tests.interop.soak", "--minutes", "2"]
-    monkeypatch.setenv("PART", "bridge")
+    monkeypatch.setenv("PART", "live")
     run.main(["night", "--seed", "7"])
     assert commands.handed_over[-1][1:] == ["-m", "tests.interop.bridge", "--seed", "7"]
+
+
+def test_the_night_that_fuzzes_installs_what_it_needs(
+    run: ModuleType, commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SETTEE_HYPOTHESIS", "steady")
+    monkeypatch.setenv("PART", "load")
+    run.main(["night"])
+    assert commands.installed() == ["test"]
+    monkeypatch.setenv("PART", "fuzz")
+    run.main(["night", "--seconds", "5"])
+    assert commands.installed() == ["test", "fuzz,test"]
+    assert commands.handed_over[-1][1:] == ["-m", "tests.fuzz", "--all", "--seconds", "5"]
 
 
 def test_a_part_of_the_night_that_there_is_not_is_told(
@@ -208,4 +230,5 @@ def test_a_part_of_the_night_that_there_is_not_is_told(
     monkeypatch.setenv("PART", "noon")
     assert run.main(["night"]) == 2
     assert commands.handed_over == []
-    assert "PART is one of tests, simulation, soak, bridge" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "PART is one of tests, simulation, bridge, soak, live, fuzz, load, attack" in said

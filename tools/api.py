@@ -172,7 +172,7 @@ def members(cls: type) -> list[tuple[str, Any]]:
     for base in reversed(cls.__mro__):
         if base.__module__.startswith("settee"):
             found |= {name: value for name, value in vars(base).items() if name[0] != "_"}
-    fields: list[tuple[str, Any]] = [(name, None) for name in field_words(cls)]
+    fields: list[tuple[str, Any]] = [(name, None) for name in field_words(cls) | made(cls)]
     return fields + [
         (name, value)
         for name, value in found.items()
@@ -182,7 +182,7 @@ def members(cls: type) -> list[tuple[str, Any]]:
 
 def member_lines(cls: type, name: str, value: Any) -> list[str]:
     """Return what there is to say of a property, a field or a method."""
-    fields = field_words(cls)
+    fields = field_words(cls) | made(cls)
     if value is None:
         annotation, words = fields[name]
         heads, doc = [f"{name}: {annotation}"], words
@@ -213,6 +213,29 @@ def field_words(cls: type) -> dict[str, tuple[str, str]]:
                 words = inspect.cleandoc(str(after.value.value))
             if not each.target.id.startswith("_"):
                 found[each.target.id] = (ast.unparse(each.annotation), words)
+    return found
+
+
+def made(cls: type) -> dict[str, tuple[str, str]]:
+    """Return what `__init__` makes for good (``self.x: Final[T]``): type and docstring below."""
+    found: dict[str, tuple[str, str]] = {}
+    for base in reversed(cls.__mro__):
+        init = vars(base).get("__init__")
+        written = base.__module__.startswith("settee") and not field_words(base)
+        if not (written and inspect.isfunction(init)):
+            continue
+        (node,) = ast.parse(textwrap.dedent(inspect.getsource(init))).body
+        assert isinstance(node, ast.FunctionDef)
+        for each, after in zip(node.body, [*node.body[1:], None], strict=True):
+            match each:
+                case ast.AnnAssign(
+                    target=ast.Attribute(value=ast.Name(id="self"), attr=attribute),
+                    annotation=ast.Subscript(value=ast.Name(id="Final"), slice=annotation),
+                ) if not attribute.startswith("_"):
+                    words = ""
+                    if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+                        words = " ".join(inspect.cleandoc(str(after.value.value)).split())
+                    found[attribute] = (ast.unparse(annotation), words)
     return found
 
 

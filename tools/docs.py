@@ -10,6 +10,9 @@ name without an example. The pages are
     features  docs/features.md: what settee has, and the tests that prove it (tools/features.py)
     api       docs/api.md: each public name, with an example that runs (tools/api.py)
     cli       docs/cli.md: each command, out of its own help (tools/commands.py)
+    guides/troubleshooting
+              each message that an error can carry, out of the source (tools/messages.py)
+    attacks   docs/attacks.md: what peers may try, what stops it, and its tests (tools/attacks.py)
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))  # When it is run by its path.
 
-from tools import api, commands, features  # noqa: E402
+from tools import api, attacks, commands, features, messages  # noqa: E402
 
 
 class Page(NamedTuple):
@@ -51,15 +54,31 @@ def api_page() -> Page:
     return Page(api.page(), api.problems())
 
 
+def attacks_page() -> Page:
+    """Return docs/attacks.md; takes seconds, since pytest collects all tests."""
+    table = attacks.load()
+    proofs, failed = features.collect("sec")
+    if failed:
+        raise SystemExit("\n".join(["tests can't be collected; nothing was written", *failed]))
+    return Page(attacks.page(table, proofs), attacks.problems(table, proofs))
+
+
 def cli_page() -> Page:
     """Return docs/cli.md."""
     return Page(commands.page())
+
+
+def troubleshooting_page() -> Page:
+    """Return docs/guides/troubleshooting.md."""
+    return Page(messages.page(), messages.problems())
 
 
 PAGES: Final[dict[str, Callable[[], Page]]] = {
     "features": features_page,
     "api": api_page,
     "cli": cli_page,
+    "guides/troubleshooting": troubleshooting_page,
+    "attacks": attacks_page,
 }
 """Name -> what makes ``docs/NAME.md``."""
 

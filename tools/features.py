@@ -80,11 +80,11 @@ def load(path: Path = TABLE) -> Table:
 # --- proofs ---------------------------------------------------------------------------------------
 
 
-def proofs_of(items: Iterable[Any], root: Path = ROOT) -> Proofs:
-    """Gather the marks of collected tests, pytest's items."""
+def proofs_of(items: Iterable[Any], root: Path = ROOT, kind: str = "feature") -> Proofs:
+    """Gather the marks of one kind of collected tests, pytest's items."""
     proofs: Proofs = {}
     for item in items:
-        for mark in item.iter_markers("feature"):
+        for mark in item.iter_markers(kind):
             path = item.path.relative_to(root).as_posix()
             proof = Proof(path, getattr(item, "originalname", item.name), _is_skipped(item))
             for feature in mark.args:
@@ -111,18 +111,19 @@ def never_run(items: Iterable[Any], skipped: Collection[str]) -> list[str]:
 class _Collector:
     """A plug-in that keeps what pytest collected."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: str) -> None:
         self.proofs: Proofs = {}
+        self._kind = kind
 
     def pytest_collection_finish(self, session: Any) -> None:
-        self.proofs = proofs_of(session.items)
+        self.proofs = proofs_of(session.items, kind=self._kind)
 
 
-def collect() -> tuple[Proofs, list[str]]:
+def collect(kind: str = "feature") -> tuple[Proofs, list[str]]:
     """Have pytest collect all tests; return their proofs, and what could not be collected."""
     import pytest
 
-    collector, output = _Collector(), io.StringIO()
+    collector, output = _Collector(kind), io.StringIO()
     arguments = ["--collect-only", "-q", "-p", "no:cacheprovider", str(ROOT / "tests")]
     with contextlib.redirect_stdout(output):
         code = pytest.main([f"--rootdir={ROOT}", *arguments], plugins=[collector])

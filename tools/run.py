@@ -2,12 +2,15 @@
 
     demo      install settee into .venv if needed, then run ``settee demo``
     test      install it with its test tools, then run the tests that take under a second each
+    docs      build the documentation's pages into build/site; a link that leads nowhere fails
     check     everything that has to pass before a commit goes in: bash .ci/run
     interop   the tests against real Couchbase Lite peers, fetched and built the first time
     night     the long runs, one a time, named by PART: "tests" (the default) is every test but
               interop, with fresh random seeds for the property tests; "simulation" 5,000 seeds of
-              each topology; "soak" 20 minutes with Couchbase Lite; "bridge" 500 edits between
-              peers of both families, twice (make night PART=soak)
+              each topology; "bridge" 5,000 seeds of mixed fleets in each of four modes; "live" the
+              same with real peers, 500 edits; "soak" 20 minutes with Couchbase Lite; "fuzz" ten
+              minutes for each decoder; "load" many peers; "attack" storms, and each defence taken
+              out once. The last three go on where they were interrupted (make night PART=fuzz)
 
 What follows the word is handed on, such as ``test tests/doc -k blob``. Needs Python 3.11 or newer
 with venv and, the first time, a package index; nothing else. A `.venv` that fits is used as it is:
@@ -30,7 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "settee-stamp.json"
 WINDOWS = os.name == "nt"
-COMMANDS = ("demo", "test", "check", "interop", "night")
+COMMANDS = ("demo", "docs", "test", "check", "interop", "night")
 
 
 def venv_program(name: str) -> Path:
@@ -49,14 +52,19 @@ def main(arguments: list[str]) -> int:
     if command == "check":
         return check(rest)
     try:
-        prepare("" if command == "demo" else "test")
+        prepare({"demo": "", "docs": "docs"}.get(command, "test"))
+        if command == "night" and os.environ.get("PART") == "fuzz":
+            prepare("fuzz")
     except CannotPrepareError as exc:
         print("settee: " + str(exc), file=sys.stderr)
         return 3
     os.environ.pop("PYTHONHOME", None)
+    os.environ.setdefault("NO_MKDOCS_2_WARNING", "1")  # An advertisement of the theme's makers.
     python = str(venv_program("python"))
     if command == "demo":
         return hand_over([python, "-m", "settee", "demo", *rest])
+    if command == "docs":
+        return hand_over([python, "-m", "mkdocs", "build", "--strict", *rest])
     pytest = [python, "-m", "pytest", "-q"]
     if command == "test":
         return hand_over([*pytest, "-n", "auto", "-m", "not slow and not interop", *rest])
@@ -109,8 +117,12 @@ def night(module: list[str], rest: list[str]) -> int:
     parts = {
         "tests": ["pytest", "-q", "-m", "not interop"],
         "simulation": ["tests.simulation", "--seeds", "5000"],
+        "bridge": ["tests.simulation.bridge", "--seeds", "5000"],
         "soak": ["tests.interop.soak"],
-        "bridge": ["tests.interop.bridge"],
+        "live": ["tests.interop.bridge"],
+        "fuzz": ["tests.fuzz", "--all"],
+        "load": ["tests.load"],
+        "attack": ["tests.attack"],
     }
     part = os.environ.get("PART") or "tests"
     if part not in parts:

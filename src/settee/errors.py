@@ -80,7 +80,7 @@ class ConfigError(UsageError, ValueError):
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field}: {problem}")
-        self.field: Final = field
+        self.field: Final[str] = field
 
 
 class InvalidNameError(UsageError, ValueError):
@@ -162,9 +162,9 @@ class SyncError(SetteeError):
         self, message: str, *, domain: str = "", code: int = 0, transient: bool | None = None
     ) -> None:
         super().__init__(message)
-        self.domain: Final = domain
-        self.code: Final = code
-        self.transient: Final = self.default_transient if transient is None else transient
+        self.domain: Final[str] = domain
+        self.code: Final[int] = code
+        self.transient: Final[bool] = self.default_transient if transient is None else transient
 
 
 class ConnectionFailedError(SyncError):

@@ -19,6 +19,12 @@ DOCUMENT_BODY_BYTES_MAX: Final = 20 * 2**20
 JSON_DEPTH_MAX: Final = 100
 """Couchbase Lite's converter refuses deeper nesting."""
 
+JSON_CONTAINERS_MAX: Final = 1_000_000
+"""Objects and arrays in one body: 3 bytes of it can become 64 in memory, or 200."""
+
+DELTA_TEXT_STEPS_MAX: Final = 100_000
+"""Steps of one text change in a delta; whoever needs more sends the text."""
+
 INTEGER_MIN: Final = -(2**63)
 INTEGER_MAX: Final = 2**64 - 1
 """Integers outside can't be stored by Couchbase Lite, nor by SQLite's JSON functions."""
@@ -78,6 +84,18 @@ once, as Couchbase Lite may, stays below."""
 MESSAGE_BODY_BYTES_MAX: Final = DOCUMENT_BODY_BYTES_MAX + PROPERTIES_BYTES_MAX
 """An incoming message, inflated; blobs are streamed and not held to this."""
 
+REPLIES_WAITING_BYTES_MAX: Final = 16 * 2**20
+"""Answers of ours that wait for the link, or for ACKs, per connection. A peer that asks and does
+not read what it is told is broken: those that read leave no more than a few hundred KiB."""
+
+REPLIES_WAITING_READING_BYTES_MAX: Final = 256 * 1024
+"""With more than this waiting for a link that takes nothing, the link is not read either: whoever
+does not hear the answers can't ask on."""
+
+ACKS_IDLE_MAX: Final = 1000
+"""ACKs that say nothing new, beyond one for each frame that we sent: there are some in any order of
+events, and a flood of them in none."""
+
 REQUESTS_UNANSWERED_READING_MAX: Final = 4096
 """With more requests than this waiting for our disk the link is not read. Couchbase Lite counts
 the bytes of what it has out (2 MiB), not the revisions: of small documents that is tens of
@@ -127,6 +145,13 @@ REVS_WANTED_MAX: Final = 4000
 INBOUND_BYTES_MAX: Final = 32 * 2**20
 """Bytes received and not yet stored, per link; above it the link is not read."""
 
+INBOUND_TOTAL_BYTES_MAX: Final = 256 * 2**20
+"""The same of all links of a database together, unfinished messages included. Above it the link
+that holds most is ended, with the request to come back later."""
+
+RECEIVE_PORTION_BYTES: Final = 32 * 1024
+"""Frames opened at once: they may inflate to a thousand times of this before anybody looks."""
+
 SAVES_IN_FLIGHT_MAX: Final = 2
 """Batches of revisions handed to the store at once: one commits while the next gathers."""
 
@@ -135,6 +160,9 @@ SAVE_BATCH_REVISIONS_MAX: Final = 1000
 
 SAVE_BATCH_BYTES_MAX: Final = 8 * 2**20
 """Bytes of bodies in one batch handed to the store."""
+
+BASES_READ_BYTES_MAX: Final = 8 * 2**20
+"""Bodies read at once to apply deltas to; at least one is read."""
 
 BLOB_CHUNK_BYTES: Final = 64 * 1024
 """A blob is read and written in pieces of this size."""
@@ -151,7 +179,7 @@ CHECKPOINT_RANGES_MAX: Final = 1000
 """Ranges of completed sequences written into a checkpoint: its body stays far below the limit."""
 
 CHECKPOINTS_PER_PEER_MAX: Final = 64
-"""Collections that one session may name: each has a checkpoint."""
+"""Collections that one session may name, and checkpoints that it may write: each has one."""
 
 CHECKPOINT_INTERVAL_S: Final = 5.0
 """A running replication saves its checkpoint this often, and when it falls idle or ends."""
@@ -183,6 +211,14 @@ CONNECT_S: Final = 4.0
 CONNECTIONS_MAX: Final = 256
 CONNECTIONS_PER_IP_MAX: Final = 32
 CONNECTIONS_UNAUTHENTICATED_MAX: Final = 64
+
+BROKEN_LINKS_MAX: Final = 5
+BROKEN_LINKS_S: Final = 60.0
+"""When so many links of one address were ended for breaking the protocol within this time, no more
+of its connections are accepted until that is over. Peers in order break none."""
+
+BROKEN_WATCHED_MAX: Final = 4096
+"""Addresses of which that is remembered."""
 
 HTTP_LINE_BYTES_MAX: Final = 8 * 1024
 HTTP_HEADERS_MAX: Final = 64
@@ -303,6 +339,9 @@ PAGE_ROWS: Final = 500
 
 CHECK_PROBLEMS_MAX: Final = 1000
 """Problems that one check of a database lists: with more it needs a copy, not a longer list."""
+
+LOGGED_PER_SESSION_MAX: Final = 100
+"""Lines about what was wrong in one peer's messages; the rest is counted, and told at the end."""
 
 LOG_FILE_BYTES: Final = 2**20
 LOG_FILES_KEPT_MAX: Final = 3

@@ -88,11 +88,11 @@ def test_a_transaction_sees_its_writes_and_others_wait(play: Play) -> None:
             await items.put("other", {})
             order.append("other")
 
-        task = asyncio.create_task(other())
+        task = asyncio.create_task(other())  # Out here: inside it would belong to the transaction.
         async with db.transaction():
-            await items.put("a", {"n": 1})
             begun.set()
             await asyncio.sleep(0)
+            await items.put("a", {"n": 1})
             assert [each async for each in items] == ["a"]
             assert [each["n"] async for each in items.documents()] == [1]
             assert await items.save_many([("b", {}), ("c", {})]) == 2

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from settee import Blob, Collection, Database, Document
+from settee.doc import body as bodies
 from settee.limits import DOCUMENT_BODY_BYTES_MAX
 
 Error = type[Exception]
@@ -45,6 +46,14 @@ def save_two(database: Database, items: Collection, body: Any) -> None:
 def refused_json(text: str | bytes, error: Error) -> None:
     with pytest.raises(error):
         Document.from_json(text)
+
+
+def test_too_many_containers(
+    items: Collection, expected: Error, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "JSON_CONTAINERS_MAX", 1000)
+    refused(items, {"a": [{}] * 999}, expected)
+    refused_json(f'{{"a": [{", ".join(["{}"] * 999)}]}}', expected)
 
 
 @pytest.mark.feature("DOC-24")

@@ -146,6 +146,7 @@ def deflated(payload: bytes) -> bytes:
     return (deflater.compress(payload) + deflater.flush(zlib.Z_SYNC_FLUSH)).removesuffix(TAIL)
 
 
+@pytest.mark.sec("SEC-13")
 def test_a_frame_may_inflate_to_the_limit_and_not_a_byte_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -157,6 +158,7 @@ def test_a_frame_may_inflate_to_the_limit_and_not_a_byte_more(
     assert error.code == 1009
 
 
+@pytest.mark.sec("SEC-13")
 def test_a_bomb_is_not_inflated_beyond_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = deflated(bytes(64 * 2**20))
     assert len(bomb) < 100_000

@@ -228,6 +228,7 @@ def test_the_window_is_never_exceeded() -> None:
     assert acked > 800_000
 
 
+@pytest.mark.sec("SEC-15")
 def test_without_acks_a_message_stops_at_its_window_and_others_do_not() -> None:
     connection = Connection()
     connection.send_request(1, {}, noise(1_000_000))
@@ -410,6 +411,7 @@ def test_whatever_is_sent_arrives_and_is_answered(
         assert list(dict.fromkeys(begun)) == sorted(set(begun))  # Numbers rise, without gaps.
 
 
+@pytest.mark.sec("SEC-16")
 @settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_a_flipped_bit_is_noticed_before_it_has_an_effect(data: st.DataObject) -> None:

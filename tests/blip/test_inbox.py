@@ -93,6 +93,7 @@ def test_a_no_reply_request_waits_for_no_answer() -> None:
         connection.reply(1)
 
 
+@pytest.mark.sec("SEC-14")
 @pytest.mark.parametrize("numbers", [[0], [2], [2**64 - 1], [1, 1], [1, 3], [1, 2, 1]])
 def test_request_numbers_that_skip_or_come_again_break_the_protocol(numbers: list[int]) -> None:
     script = Script()
@@ -148,6 +149,7 @@ def test_rpy_and_err_frames_of_one_answer_break_the_protocol(
     refused(connection, script.frame(1, kinds[1], EMPTY))
 
 
+@pytest.mark.sec("SEC-14")
 @pytest.mark.parametrize("kind", [3, 6, 7])
 def test_unknown_frame_types_are_ignored_and_not_checked(kind: int) -> None:
     script, connection = Script(), Connection()
@@ -173,6 +175,7 @@ def test_frames_that_are_too_short_break_the_protocol(frame: str) -> None:
     refused(Connection(), bytes.fromhex(frame))
 
 
+@pytest.mark.sec("SEC-16")
 def test_a_wrong_checksum_has_no_effect_but_the_end() -> None:
     script, connection = Script(), Connection()
     payload = EMPTY + bytes(16_000)
@@ -195,6 +198,7 @@ def test_malformed_properties_break_the_protocol_however_they_are_cut(more: int)
     refused(connection, *frames)
 
 
+@pytest.mark.sec("SEC-14")
 def test_64_requests_may_be_unfinished_and_not_one_more() -> None:
     script, connection = Script(), Connection()
     for number in range(1, MESSAGES_INCOMPLETE_MAX + 1):
@@ -206,6 +210,7 @@ def test_64_requests_may_be_unfinished_and_not_one_more() -> None:
     refused(connection, script.frame(67, MORE_COMING, EMPTY))
 
 
+@pytest.mark.sec("SEC-14")
 def test_so_many_requests_may_wait_for_an_answer_and_not_one_more() -> None:
     script, connection = Script(), Connection()
     frames = [script.frame(n, MSG, EMPTY) for n in range(1, REQUESTS_UNANSWERED_MAX + 1)]
@@ -216,6 +221,7 @@ def test_so_many_requests_may_wait_for_an_answer_and_not_one_more() -> None:
     refused(connection, script.frame(REQUESTS_UNANSWERED_MAX + 3, MSG, EMPTY))
 
 
+@pytest.mark.sec("SEC-14")
 def test_a_message_that_never_ends_meets_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("settee.blip.message.MESSAGE_BODY_BYTES_MAX", 200_000)
     script, connection = Script(), Connection()
@@ -224,6 +230,7 @@ def test_a_message_that_never_ends_meets_its_limit(monkeypatch: pytest.MonkeyPat
     assert refused(connection, frames[4]).code == 1009
 
 
+@pytest.mark.sec("SEC-14")
 @pytest.mark.parametrize("size", [0, 1, 2])
 def test_endless_tiny_frames_cost_no_more_memory_than_their_bytes(size: int) -> None:
     script, connection = Script(), Connection()
@@ -264,6 +271,7 @@ def test_of_several_acks_due_in_one_call_the_last_goes_out() -> None:
     assert acks(connection) == [(1, ACK_MSG | ACK, 250_000)]
 
 
+@pytest.mark.sec("SEC-15")
 @pytest.mark.parametrize(
     "frame",
     [

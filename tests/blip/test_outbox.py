@@ -184,6 +184,7 @@ def test_the_window_counts_what_is_transmitted() -> None:
     assert sent_bytes(frames, 1) < UNACKED_BYTES_MAX
 
 
+@pytest.mark.sec("SEC-15")
 def test_an_ack_is_believed_only_as_far_as_it_can_be_true() -> None:
     box = outbox(Outgoing(RPY, 1, bytes(1_000_000)))
     first = sent_bytes(box.frames(ALL), 1)

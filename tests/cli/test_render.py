@@ -41,6 +41,7 @@ def test_bytes_are_told_for_a_person(count, text):
     assert bytes_text(count) == text
 
 
+@pytest.mark.sec("SEC-38")
 def test_lines_and_problems_carry_no_control_characters(capsys):
     line("id\x1b[31m\n\u202egnp")
     problem("bad\r\x07")
@@ -49,6 +50,7 @@ def test_lines_and_problems_carry_no_control_characters(capsys):
     assert said.err == "settee: bad\\x0d\\x07\n"
 
 
+@pytest.mark.sec("SEC-38")
 @settings(max_examples=50)
 @given(st.text())
 def test_safe_text_is_printable_whatever_comes(text):
@@ -62,6 +64,7 @@ _json = st.recursive(
 )
 
 
+@pytest.mark.sec("SEC-38")
 @settings(max_examples=50)
 @given(_json, st.booleans())
 def test_json_text_is_the_same_value_and_safe_to_print(value, pretty):
@@ -95,6 +98,7 @@ def test_a_narrow_terminal_cuts_the_last_column_and_no_number(capsys, monkeypatc
     assert len(row) <= 50
 
 
+@pytest.mark.sec("SEC-38")
 def test_a_table_takes_rich_s_markup_as_text(capsys):
     table(["ID"], [("[red]apples[/red]",)])
     assert "[red]apples[/red]" in capsys.readouterr().out

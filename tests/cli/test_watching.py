@@ -15,6 +15,14 @@ from settee.cli import watching as watch_module
 
 pytestmark = pytest.mark.feature("CLI-24")
 
+# A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C.
+HEARS_CTRL_C = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from settee.cli import main
+main()
+"""
+
 
 def told(text):
     return [json.loads(each) for each in text.splitlines()]
@@ -53,7 +61,7 @@ def watching(tmp_path, run):
     def start(*options):
         run("put", "van", "a", "{}")
         process = subprocess.Popen(
-            [sys.executable, "-m", "settee", "watch", "van", *options],
+            [sys.executable, "-c", HEARS_CTRL_C, "watch", "van", *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

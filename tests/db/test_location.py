@@ -32,6 +32,7 @@ def test_a_name_lies_in_the_directory_and_a_path_where_it_says(
     assert location.locate(tmp_path / "app.settee") == tmp_path / "app.settee"
 
 
+@pytest.mark.sec("SEC-39")
 @pytest.mark.parametrize("bad", ["", ".", "..", ".hidden", "a b", "é", "x" * 129, "a\x00", "a\n"])
 def test_a_name_that_cannot_be_is_refused(bad: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidNameError):

@@ -11,9 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from settee.doc import body as body_module
 from settee.doc.body import canonical, check_reserved, dump, dump_many, load, strip_reserved
 from settee.errors import InvalidDocumentError
-from settee.limits import DOCUMENT_BODY_BYTES_MAX, INTEGER_MAX, INTEGER_MIN, JSON_DEPTH_MAX
+from settee.limits import (
+    DOCUMENT_BODY_BYTES_MAX,
+    INTEGER_MAX,
+    INTEGER_MIN,
+    JSON_CONTAINERS_MAX,
+    JSON_DEPTH_MAX,
+)
 
 
 def nested(depth: int) -> bytes:
@@ -77,6 +84,7 @@ def test_what_is_not_strict_json_is_refused(body):
         load(body)
 
 
+@pytest.mark.sec("SEC-20")
 @pytest.mark.parametrize(
     "body",
     [
@@ -111,6 +119,7 @@ def test_a_number_that_overflows_is_refused(number):
         load(b'{"a":' + number + b"}")
 
 
+@pytest.mark.sec("SEC-20")
 def test_nesting_is_bounded():
     assert load(nested(JSON_DEPTH_MAX))
     assert load(nested(JSON_DEPTH_MAX).replace(b"{", b"{ "))
@@ -122,6 +131,43 @@ def test_nesting_is_bounded():
 def test_many_flat_values_are_not_deep():
     wide = b'{"a":[' + b",".join([b'{"b":[1]}'] * 500) + b"]}"
     assert len(load(wide)["a"]) == 500
+
+
+@pytest.mark.sec("SEC-20")
+@pytest.mark.parametrize("over", [0, 1, 99_000])
+def test_the_number_of_objects_and_arrays_is_bounded(over, monkeypatch):
+    """Guards `_check_containers`."""
+    assert JSON_CONTAINERS_MAX == 1_000_000
+    monkeypatch.setattr(body_module, "JSON_CONTAINERS_MAX", 1000)
+    body = b'{"a":[' + b",".join([b"{}"] * (998 + over)) + b"]}"
+    value = {"a": [{}] * (998 + over)}
+    if over == 0:
+        assert len(load(body)["a"]) == len(value["a"])
+        assert dump(value) == body
+        return
+    with pytest.raises(InvalidDocumentError, match="objects and arrays"):
+        load(body)
+    if over == 1:
+        with pytest.raises(InvalidDocumentError, match="objects and arrays"):
+            dump(value)
+
+
+def test_brackets_inside_texts_are_no_arrays(monkeypatch):
+    monkeypatch.setattr(body_module, "JSON_CONTAINERS_MAX", 1000)
+    body = b'{"a":"' + b'[{\\"' * 1000 + b'"}'
+    assert len(load(body)["a"]) == 3000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{ "a": 1, "b": [1.5, -2], "c": "x\\u0041\\"" }',
+        b'{"a": 123456789012345678}',
+        b'{"a":1.50,"b":"1e999"}',
+    ],
+)
+def test_what_is_only_written_otherwise_is_taken(body):
+    assert load(body) == json.loads(body)
 
 
 @pytest.mark.feature("DOC-26")

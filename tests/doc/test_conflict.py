@@ -14,6 +14,7 @@ from settee.doc.conflict import (
     history_for,
     known,
     learn,
+    name_of,
     rank,
     relate,
     resolve,
@@ -532,3 +533,8 @@ def test_claims_leave_fillers_out_and_take_the_newest_of_each_author():
     assert claimed == Vector(version_of("5-ee"), (), (A2,))
     claimed = claims(name(5, Version(A1.time, C)), [name(4, A2), "3-cc", "2-bb"])
     assert claimed.pv == (A2, version_of("3-cc"))
+
+
+def test_a_revision_told_by_its_vector_is_called_by_the_least_name_that_it_can_have():
+    assert name_of(format_vector(Vector(A1))) == name(1, A1)
+    assert name_of(format_vector(Vector(A1, (), (T2,)))) == name(3, A1)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from settee.doc.delta import CorruptDelta, apply, apply_body, difference, make
 from settee.errors import InvalidDocumentError
-from settee.limits import DOCUMENT_BODY_BYTES_MAX
+from settee.limits import DELTA_TEXT_STEPS_MAX, DOCUMENT_BODY_BYTES_MAX
 from tests.doc.vectors import vectors
 
 VECTORS = vectors("delta")
@@ -41,6 +41,7 @@ def test_the_published_invalid_deltas_are_refused(case):
         apply(case["before"], case["delta"])
 
 
+@pytest.mark.sec("SEC-21")
 @pytest.mark.parametrize(
     ("before", "delta"),
     [
@@ -92,6 +93,18 @@ def test_nothing_can_be_changed_where_nothing_is(delta):
 
 def test_an_empty_patch_changes_nothing_even_on_a_scalar():
     assert apply({"a": 1, "b": [1]}, {"a": {}, "b": {}, "c": {}}) == {"a": 1, "b": [1]}
+
+
+@pytest.mark.sec("SEC-21")
+@pytest.mark.parametrize("over", [0, 1, 99 * DELTA_TEXT_STEPS_MAX])
+def test_a_text_change_has_a_bounded_number_of_steps(over):
+    """Guards the count in `_patched_text`: steps over nothing would go on for minutes."""
+    delta = {"a": ["0=" * (DELTA_TEXT_STEPS_MAX - 1 + over) + "3=", 0, 2]}
+    if over:
+        with pytest.raises(CorruptDelta, match="too many steps"):
+            apply({"a": "abc"}, delta)
+    else:
+        assert apply({"a": "abc"}, delta) == {"a": "abc"}
 
 
 def test_a_text_change_may_delete_everything():

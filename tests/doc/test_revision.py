@@ -39,6 +39,12 @@ DERIVED = f"1-ff18ea99bb8e3c0000{PHONE_HEX}"
 NATIVE = "2-4da0f36081519bf4f5385d94d56382280a839854"
 
 
+def test_no_kind_of_case_is_left_out():
+    kinds = {"generate", "captured", "valid_syntax", "invalid_syntax"}
+    assert VECTORS.keys() == {"note", *kinds}
+    assert all(VECTORS[kind] for kind in kinds)
+
+
 @pytest.mark.parametrize("case", VECTORS["generate"] + VECTORS["captured"])
 def test_a_name_is_what_couchbase_lite_makes_of_parent_deletion_and_body(case):
     canonical = body.canonical(case["body"])

@@ -45,6 +45,12 @@ NOW_NS = 0x18EA99BB8E3C0000
 SECOND_NS = 10**9
 
 
+def test_no_kind_of_case_is_left_out():
+    kinds = {"parse", "invalid", "compare", "merge", "legacy", "source_ids", "rev_message"}
+    assert VECTORS.keys() == {"note", *kinds}
+    assert all(VECTORS[kind] for kind in kinds)
+
+
 @pytest.mark.parametrize("case", VECTORS["parse"], ids=lambda case: case["text"][:40])
 def test_a_vector_is_read_and_written_in_canonical_form(case):
     vector = parse_vector(case["text"])

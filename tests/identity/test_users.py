@@ -248,6 +248,7 @@ def test_a_table_shows_no_hash() -> None:
 # --- the time that it takes -----------------------------------------------------------------------
 
 
+@pytest.mark.sec("SEC-07")
 def test_an_unknown_user_costs_as_much_as_the_dearest_known_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,6 +271,7 @@ def test_an_unknown_user_costs_as_much_as_the_dearest_known_one(
     assert costs == [users_module._Cost(3, 2, 2)] * 3
 
 
+@pytest.mark.sec("SEC-07")
 @pytest.mark.slow
 def test_refusals_of_known_and_unknown_users_take_the_same_time(
     monkeypatch: pytest.MonkeyPatch,

@@ -33,6 +33,7 @@ def mode(path: Path) -> int:
 # --- labels ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.sec("SEC-39")
 @pytest.mark.parametrize(
     ("label", "file"),
     [
@@ -129,6 +130,7 @@ def test_what_is_published_is_read_back(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["key.pem"]
 
 
+@pytest.mark.sec("SEC-36")
 @posix_only
 @pytest.mark.usefixtures("odd_umask")
 def test_files_are_ours_alone_whatever_the_umask(tmp_path: Path) -> None:
@@ -214,6 +216,7 @@ def test_a_missing_file_is_not_found(tmp_path: Path) -> None:
         vault.read(tmp_path / "none.pem", "the key")
 
 
+@pytest.mark.sec("SEC-36")
 @posix_only
 @pytest.mark.parametrize("bits", [0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o777])
 def test_a_file_open_to_others_is_refused(tmp_path: Path, bits: int) -> None:
@@ -246,6 +249,7 @@ def test_a_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.M
         vault.read(path, "the key")
 
 
+@pytest.mark.sec("SEC-36")
 @posix_only
 def test_a_link_is_refused_even_to_a_good_file(tmp_path: Path) -> None:
     good, link = tmp_path / "good.pem", tmp_path / "link.pem"

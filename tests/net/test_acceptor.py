@@ -193,6 +193,7 @@ def test_the_owner_may_be_told_more_than_the_client(run: Run) -> None:
     run(play())
 
 
+@pytest.mark.sec("SEC-10")
 def test_a_browser_page_is_refused_before_anybody_is_asked(run: Run) -> None:
     async def play() -> None:
         page = head(*UPGRADE, f"Sec-WebSocket-Protocol: {BLIP}", "Origin: http://evil.example")
@@ -306,13 +307,15 @@ def test_a_bug_of_the_decider_is_a_500_without_details() -> None:
 # --- time ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.sec("SEC-01")
 @pytest.mark.parametrize(
     ("tls", "begin"),
     [(False, b""), (False, b"GET / HTTP/1.1\r\n"), (True, b""), (True, b"\x16\x03\x01")],
 )
 def test_a_silent_client_is_dropped_at_the_deadline(run: Run, tls: bool, begin: bytes) -> None:
     async def play() -> None:
-        limits = AcceptLimits(tls_s=0.1, total_s=0.15)
+        # Far apart: on a busy machine two deadlines that are close pass in the same turn.
+        limits = AcceptLimits(tls_s=0.1, total_s=9 if tls else 0.15)
         async with door(server_tls() if tls else None, limits=limits) as listener:
             assert await raw(listener.port, begin) == b""
             (refusal,) = listener.refusals
@@ -322,6 +325,7 @@ def test_a_silent_client_is_dropped_at_the_deadline(run: Run, tls: bool, begin: 
     run(play())
 
 
+@pytest.mark.sec("SEC-01")
 def test_bytes_do_not_move_the_deadline(run: Run) -> None:
     async def play() -> None:
         loop = asyncio.get_running_loop()
@@ -337,7 +341,8 @@ def test_bytes_do_not_move_the_deadline(run: Run) -> None:
             drip()
             with contextlib.suppress(ConnectionResetError):
                 assert await reader.read() == b""
-            assert 0.15 < loop.time() - began < 0.6
+            # Long before the request would be whole.
+            assert 0.15 < loop.time() - began < 0.75 * 0.01 * len(ASK)
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
@@ -365,6 +370,7 @@ async def until(done: Callable[[], bool]) -> None:
         await asyncio.sleep(0)
 
 
+@pytest.mark.sec("SEC-02")
 @pytest.mark.parametrize(
     ("limits", "says"),
     [
@@ -397,6 +403,7 @@ def test_who_comes_over_the_limit_is_dropped_unheard_and_places_come_free_again(
     run(play())
 
 
+@pytest.mark.sec("SEC-02")
 def test_over_the_number_of_open_links_the_answer_is_503(run: Run) -> None:
     async def play() -> None:
         async with door(limits=AcceptLimits(connections_max=2)) as listener:
@@ -438,6 +445,7 @@ def test_stopping_drops_who_is_not_in_and_keeps_the_open_links(run: Run) -> None
 # --- TLS -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.sec("SEC-04")
 def test_plain_http_on_the_tls_port_is_told_so(run: Run) -> None:
     async def play() -> None:
         async with door(server_tls()) as listener:
@@ -450,6 +458,7 @@ def test_plain_http_on_the_tls_port_is_told_so(run: Run) -> None:
     run(play())
 
 
+@pytest.mark.sec("SEC-04")
 def test_garbage_on_the_tls_port_ends_at_once(run: Run) -> None:
     async def play() -> None:
         began = asyncio.get_running_loop().time()
@@ -461,6 +470,7 @@ def test_garbage_on_the_tls_port_ends_at_once(run: Run) -> None:
     run(play())
 
 
+@pytest.mark.sec("SEC-09")
 def test_only_the_pinned_client_comes_in_not_one_that_it_signed(run: Run) -> None:
     async def play() -> None:
         boss = issue("boss", ca=True)

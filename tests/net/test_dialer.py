@@ -327,6 +327,7 @@ VERDICTS: list[tuple[str, Issued, Trust, int | None]] = [
 ]
 
 
+@pytest.mark.sec("SEC-28")
 @pytest.mark.parametrize(
     ("name", "shown", "trust", "code"), VERDICTS, ids=[verdict[0] for verdict in VERDICTS]
 )
@@ -355,6 +356,7 @@ def test_a_listener_is_trusted_or_gets_not_a_byte_of_the_request(
     run(play())
 
 
+@pytest.mark.sec("SEC-28")
 def test_a_pinned_certificate_appended_to_anothers_chain_proves_nothing(run: Run) -> None:
     async def play() -> None:
         chain = ServerTLS(
@@ -454,6 +456,7 @@ def test_a_redirect_to_a_path_keeps_the_credentials(run: Run) -> None:
     run(play())
 
 
+@pytest.mark.sec("SEC-29")
 def test_a_redirect_to_another_place_loses_the_credentials(run: Run) -> None:
     async def play() -> None:
         async with (
@@ -514,6 +517,7 @@ def test_cookies_are_asked_for_each_host_and_those_of_every_answer_are_taken(run
     run(play())
 
 
+@pytest.mark.sec("SEC-29")
 def test_a_redirect_never_leaves_tls(run: Run) -> None:
     async def play() -> None:
         async with (
@@ -531,6 +535,7 @@ def test_a_redirect_never_leaves_tls(run: Run) -> None:
     run(play())
 
 
+@pytest.mark.sec("SEC-29")
 def test_redirects_without_end_end(run: Run) -> None:
     async def play() -> None:
         async with odd_server(to("/again")) as server:

@@ -113,6 +113,7 @@ ATTACKS = [
 ]
 
 
+@pytest.mark.sec("SEC-11", "SEC-12")
 @pytest.mark.parametrize(("name", "wire", "code"), ATTACKS, ids=[a[0] for a in ATTACKS])
 @pytest.mark.parametrize("dripping", [False, True])
 def test_refuses(name: str, wire: bytes, code: int, dripping: bool) -> None:
@@ -151,6 +152,7 @@ def test_takes_a_message_of_just_the_limit_in_one_frame_and_in_parts() -> None:
     assert caught.value.code == 1009
 
 
+@pytest.mark.sec("SEC-12")
 def test_takes_as_many_parts_as_the_limit_says() -> None:
     parser = Parser(True)
     wire = frame(0x02, b"p") + frame(0x00, b"p") * (WEBSOCKET_PARTS_MAX - 2) + frame(0x80, b"p")
@@ -161,6 +163,7 @@ def test_takes_as_many_parts_as_the_limit_says() -> None:
     assert caught.value.code == 1009
 
 
+@pytest.mark.sec("SEC-12")
 def test_a_promised_length_takes_no_memory() -> None:
     parser = Parser(True)
     assert parser.feed(frame(0x82, b"tiny", length=WEBSOCKET_MESSAGE_BYTES_MAX)) == []
@@ -242,6 +245,7 @@ FIRST = st.one_of(
 PIECE = st.tuples(FIRST, st.binary(max_size=140), st.integers(0, 9))
 
 
+@pytest.mark.sec("SEC-12")
 @given(st.lists(PIECE, max_size=8), st.booleans(), st.integers(0, 2**32))
 @settings(max_examples=150, deadline=None)
 def test_gives_the_same_verdict_as_another_parser(

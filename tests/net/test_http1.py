@@ -102,6 +102,7 @@ ATTACKS = [
 ]
 
 
+@pytest.mark.sec("SEC-05")
 @pytest.mark.parametrize(("name", "wire", "status"), ATTACKS, ids=[a[0] for a in ATTACKS])
 def test_refuses(name: str, wire: bytes, status: int) -> None:
     began = time.process_time()
@@ -111,6 +112,7 @@ def test_refuses(name: str, wire: bytes, status: int) -> None:
     assert time.process_time() - began < 0.05
 
 
+@pytest.mark.sec("SEC-05")
 @pytest.mark.parametrize("name", ["NUL inside a value", "two Host headers", "TLS", "SSH", "zeros"])
 def test_refuses_in_single_bytes_too(name: str) -> None:
     wire, status = next((wire, status) for what, wire, status in ATTACKS if what == name)
@@ -119,6 +121,7 @@ def test_refuses_in_single_bytes_too(name: str) -> None:
     assert caught.value.code == status
 
 
+@pytest.mark.sec("SEC-04")
 @pytest.mark.parametrize("begin", [b"\x16", b"\x00", b"SSH-", b"get "])
 def test_refuses_garbage_at_its_first_bytes(begin: bytes) -> None:
     with pytest.raises(PeerProtocolError):
@@ -168,6 +171,7 @@ def test_refuses_other_methods() -> None:
     assert caught.value.code == 405
 
 
+@pytest.mark.sec("SEC-06")
 @pytest.mark.parametrize(
     ("target", "segments"),
     [
@@ -197,6 +201,7 @@ def basic(text: str | bytes) -> str:
     return "Basic " + base64.b64encode(raw).decode()
 
 
+@pytest.mark.sec("SEC-08")
 @pytest.mark.parametrize(
     ("header", "credentials"),
     [
@@ -472,6 +477,7 @@ def test_the_way_from_ws_to_wss_at_the_usual_ports_stays_at_the_host() -> None:
     ).same_host
 
 
+@pytest.mark.sec("SEC-29")
 @pytest.mark.parametrize(
     "location",
     [
@@ -496,6 +502,7 @@ def test_does_not_follow_out_of_tls_nor_into_nonsense(location: str) -> None:
 # --- whatever comes ------------------------------------------------------------------------------
 
 
+@pytest.mark.sec("SEC-05")
 @given(st.binary(max_size=200))
 @settings(max_examples=100)
 def test_junk_is_a_request_or_refused(junk: bytes) -> None:

@@ -312,6 +312,7 @@ async def test_a_broken_frame_closes_with_its_code_after_the_good_ones() -> None
     assert now() - began <= LINGER_S + 0.01
 
 
+@pytest.mark.sec("SEC-12")
 @virtually
 async def test_a_flood_of_pings_ends_the_link_at_the_limit() -> None:
     stage = Stage()
@@ -377,6 +378,7 @@ async def test_a_peer_that_talks_is_not_pinged() -> None:
     await stage.ears.closed()
 
 
+@pytest.mark.sec("SEC-01")
 @virtually
 async def test_single_bytes_of_a_frame_are_no_sign_of_life() -> None:
     stage = Stage(heartbeat_s=60, grace_s=20)
@@ -389,6 +391,7 @@ async def test_single_bytes_of_a_frame_are_no_sign_of_life() -> None:
     assert now() - began == pytest.approx(80, abs=1.1)
 
 
+@pytest.mark.sec("SEC-15")
 @virtually
 async def test_a_peer_that_reads_nothing_is_gone_though_it_talks() -> None:
     stage = Stage(heartbeat_s=60, grace_s=20)
@@ -532,6 +535,7 @@ async def test_a_close_without_a_code_is_echoed_so() -> None:
     assert (info.code, info.error) == (1005, None)
 
 
+@pytest.mark.sec("SEC-38")
 @virtually
 async def test_a_peers_reason_can_not_forge_log_lines() -> None:
     stage = Stage()
@@ -663,6 +667,7 @@ def test_an_abort_is_a_lost_connection_to_the_other_side(run: Run, tls: bool) ->
     run(play())
 
 
+@pytest.mark.sec("SEC-27")
 @pytest.mark.parametrize("tls", [False, True])
 def test_a_slow_reader_is_seen_by_the_sender_and_costs_bounded_memory(run: Run, tls: bool) -> None:
     async def play() -> None:

@@ -83,6 +83,7 @@ def test_authorities_are_left_to_openssl() -> None:
 # --- contexts ------------------------------------------------------------------------------------
 
 
+@pytest.mark.sec("SEC-03")
 @pytest.mark.feature("NET-02")
 @pytest.mark.parametrize("side", ["server", "client"])
 def test_only_modern_tls_is_spoken(side: str) -> None:
@@ -95,6 +96,7 @@ def test_only_modern_tls_is_spoken(side: str) -> None:
     assert context.options & ssl.OP_NO_RENEGOTIATION
 
 
+@pytest.mark.sec("SEC-03")
 @pytest.mark.parametrize(
     ("versions", "ciphers", "fits"),
     [
@@ -128,6 +130,7 @@ def test_a_listener_takes_safe_ciphers_only_and_says_no_with_an_alert(
     run(play())
 
 
+@pytest.mark.sec("SEC-03")
 def test_tls_1_1_is_refused_with_an_alert(run: Run) -> None:
     # A ClientHello of TLS 1.1, as bytes: OpenSSL itself does not send one any more.
     body = b"\x03\x02" + bytes(32) + b"\x00" + b"\x00\x02\xc0\x13" + b"\x01\x00"
@@ -172,6 +175,7 @@ def test_what_can_not_be_used_is_a_mistake_of_the_caller(broken: ServerTLS) -> N
         server_context(broken)
 
 
+@pytest.mark.sec("SEC-37")
 def test_the_key_is_never_shown() -> None:
     assert "PRIVATE" not in repr(server_tls())
 

@@ -115,6 +115,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         yield made
 
 
+@pytest.mark.sec("SEC-09")
 @pytest.mark.feature("AUTH-03", "AUTH-07")
 @pytest.mark.parametrize("kind", ["roots", "pins"])
 @pytest.mark.parametrize("password", [None, "wrong", "right"])

@@ -72,6 +72,7 @@ def test_without_keys_everybody_comes_in_as_nobody(runtime: Runtime) -> None:
     assert judged(runtime, Keys(), request(password=None), peer()) == Admitted()
 
 
+@pytest.mark.sec("SEC-08")
 @pytest.mark.feature("AUTH-05")
 @pytest.mark.parametrize(
     ("given", "says"),
@@ -91,6 +92,7 @@ def test_a_wrong_password_is_refused_and_never_told(
     assert judged(runtime, Keys.of(PASSWORD), request(), peer()) == Admitted("bob")
 
 
+@pytest.mark.sec("SEC-09")
 @pytest.mark.parametrize("with_certificate", [False, True])
 @pytest.mark.parametrize("password", [None, "wrong", "password"])
 def test_all_that_is_configured_must_pass(
@@ -148,6 +150,7 @@ def test_a_check_that_raises_lets_nobody_in(
     assert "ZeroDivisionError" in caplog.text
 
 
+@pytest.mark.sec("SEC-07")
 def test_guessing_is_slowed_down_by_the_clock_and_the_right_password_waits_too(
     runtime: Runtime,
 ) -> None:
@@ -183,6 +186,7 @@ def test_guessing_is_slowed_down_by_the_clock_and_the_right_password_waits_too(
     assert refusal.status in (401, 429)
 
 
+@pytest.mark.sec("SEC-07")
 def test_no_more_than_two_passwords_are_checked_at_once() -> None:
     import threading
 

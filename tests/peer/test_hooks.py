@@ -152,19 +152,38 @@ def test_the_resolvers_choice_stands_on_both_sides(
             "delete": None,
         }[choice]
 
-    if not foreign:
-        # Between settee peers the listener resolves what is pushed, so the pull has to come first.
-        with world(tmp_path, 5) as w:
-            a, b = in_conflict(w)
-            config = CollectionConfig(collection="_default", conflict_resolver=resolver)
-            w.sync(a.dial(b, config=config, replicator_type="pull"))
-            w.sync(a.dial(b, config=config))
-            assert a.contents() == b.contents()
-            here = a.db.default_collection
-            assert (dict(here["shared"]) if "shared" in here else None) == expected
-        return
-    mine, theirs, errors = resolved(tmp_path, resolver, foreign=True)
+    mine, theirs, errors = resolved(tmp_path, resolver, foreign=foreign)
     assert (mine, theirs, errors) == (expected, expected, [])
+
+
+@pytest.mark.feature("CR-03")
+def test_a_resolver_is_asked_about_what_both_sides_change_while_they_are_connected(
+    tmp_path: Path,
+) -> None:
+    """A listener that settled them by the default rule would lose the edits of one side."""
+
+    def both(conflict: Conflict) -> Any:
+        assert conflict.local is not None
+        assert conflict.remote is not None
+        return {"by": sorted({*conflict.local["by"], *conflict.remote["by"]})}
+
+    with world(tmp_path, 9) as w:
+        a, b = w.peer("a"), w.peer("b")
+        config = CollectionConfig(collection="_default", conflict_resolver=both)
+        w.start(a.dial(b, config=config, continuous=True))
+        w.settle()
+        here, there = a.db.default_collection, b.db.default_collection
+        conflicts = []
+        for number in range(100):
+            here[f"{number}"] = {"by": ["a"]}
+            w.elapse(number % 20 / 1000)
+            if f"{number}" not in there:
+                there[f"{number}"] = {"by": ["b"]}
+                conflicts.append(f"{number}")
+        w.settle()
+        assert a.contents() == b.contents()
+        assert len(conflicts) > 20
+        assert [id for id in conflicts if here[id]["by"] != ["a", "b"]] == []
 
 
 def test_a_resolver_that_fails_leaves_the_conflict_open_until_the_next_start(

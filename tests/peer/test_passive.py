@@ -64,6 +64,7 @@ def test_a_peer_that_is_disconnected_comes_back_unless_told_not_to(tmp_path: Pat
         assert "closed the connection" in str(replicator.status.value.error)
 
 
+@pytest.mark.sec("SEC-17")
 @pytest.mark.feature("LIS-09")
 def test_a_read_only_listener_gives_and_does_not_take(tmp_path: Path) -> None:
     from dataclasses import replace

@@ -28,7 +28,7 @@ def test_a_url_is_read_and_written(url: str, expected: str, path: str) -> None:
     [
         ("https://h/db", "wss://host:port/database"),
         ("wss://u:p@h/db", "authenticator="),
-        ("wss://h/", "names no database"),
+        ("wss://h/", "names no database: write wss://h/DATABASE$"),
         ("wss://h:port/db", "not a URL"),
         ("wss://h:70000/db", "not a URL"),
         ("wss://h/db#x", "fragment"),

@@ -134,7 +134,7 @@ class Played(Script):
         """Return the listener's edits that a recorded announcement follows upon."""
         if item.profile != "changes":
             return []
-        announced = {(row[1], row[2]) for row in item.json}
+        announced = {(row[1], self.names.name_in(row[2])) for row in item.json}
         due = [
             i
             for i, edit in enumerate(self._live)
@@ -195,7 +195,7 @@ class Played(Script):
 
     def _edits_proposed(self, item: Said) -> None:
         """Make the live edits of this end that a proposal follows upon."""
-        proposed = {(row[0], row[1]) for row in item.json}
+        proposed = {(row[0], self.names.name_in(row[1])) for row in item.json}
         while self._live and (self._live[0].doc_id, self._live[0].tid) in proposed:
             self.holdings.edit(self._live.pop(0))
 
@@ -267,13 +267,14 @@ class Played(Script):
 
     def _proposal_answered(self, request: Said, recorded: Said, reply: Reply) -> None:
         self._takes_deltas |= "deltas" in reply.properties
-        assert reply.properties["maxHistory"] == recorded.properties["maxHistory"]
-        assert reply.properties["blobs"] == "true"
+        for name in ("blobs", *self.names.reply_properties):
+            assert reply.properties[name] == recorded.properties[name], reply.properties
         given = orjson.loads(reply.body)
         assert given == recorded.json, f"{request.json} got {given}, recorded {recorded.json}"
         for row, answer in zip(request.json, given, strict=False):
             if isinstance(answer, dict) and not self._sync.pull:
-                self.failed.add(Failed("push", row[0], row[1], f"WebSocket/{answer['status']}"))
+                name = self.names.name_in(row[1])
+                self.failed.add(Failed("push", row[0], name, f"WebSocket/{answer['status']}"))
 
     def _rev_replied(self, request: Said, recorded: Said, reply: Reply) -> None:
         key = self.dialog.key(request)

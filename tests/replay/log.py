@@ -3,6 +3,9 @@
 A log tells, in the order in which it happened: each command that made or changed a document before
 a sync (with the revision ID it got), each sync with what the active peer reported, what was edited
 at either end while a sync was live, and a dump of both databases at the end.
+
+Of a database with version vectors a revision ID is a version, and the database's own author is
+written ``*``; who that is the dumps tell. Here every version has its author's name.
 """
 
 from __future__ import annotations
@@ -30,10 +33,14 @@ __all__ = [
 Side = Literal["srv", "cli"]
 """The passive peer's database and the active peer's."""
 
-_REVISION: Final = re.compile(r"(\S+) (\d+-[0-9a-f]{40})(?: (.*))?")
+_NAME: Final = r"\d+-[0-9a-f]{40}|[0-9a-f]+@(?:\*|[A-Za-z0-9+/]{22})"
+_VERSION: Final = re.compile(r"[0-9a-f]+@[A-Za-z0-9+/]{22}")
+_OWN: Final = "@*"
+
+_REVISION: Final = re.compile(rf"(\S+) ({_NAME})(?: (.*))?")
 _TIMED: Final = re.compile(r"\[ *\d+\.\d+\] (.*)")
 _EVENT: Final = re.compile(
-    r"active (push|pull) doc (ERROR )?(\S+) (\d+-[0-9a-f]{40}) flags=([0-9a-f]+) (\S+)"
+    rf"active (push|pull) doc (ERROR )?(\S+) ({_NAME})(?:; .*)? flags=([0-9a-f]+) (\S+)"
 )
 _RESULT: Final = re.compile(
     r"RESULT elapsed=\S+ docs=(\d+) docErrors=(\d+) error=.*\(domain (\d+) code (\d+)\).*"
@@ -94,6 +101,8 @@ class Sync(NamedTuple):
     push: bool
     pull: bool
     continuous: bool
+    deltas: bool
+    """Whether the active peer takes and sends deltas."""
     live_edits: tuple[Edit, ...]
     """What was edited at either end while it ran, in this order."""
     replicated: frozenset[Replicated]
@@ -110,12 +119,16 @@ class Dumped(NamedTuple):
     body: str
     """As canonical JSON."""
     tree: tuple[str, ...]
-    """All revision IDs that the database remembers, the current one first."""
+    """All revision IDs that the database remembers, the current one first; with version vectors,
+    the versions in the vector, and that of a branch beside it."""
     conflicted: bool
 
 
 class Log(NamedTuple):
     """A whole scenario."""
+
+    authors: dict[Side, str]
+    """Who `*` is, where a version in a dump tells."""
 
     steps: tuple[Edit | Sync, ...]
     final: dict[Side, dict[tuple[str, str], Dumped]]
@@ -167,6 +180,8 @@ class _Parser:
         self.local: tuple[Side, list[str]] | None = None
         """The command whose ``local put`` comes next."""
         self.dumps: dict[Side, list[dict[str, Any]]] = {}
+        self.authors: Final = _authors(self.lines)
+        self.versions: Final = frozenset(_VERSION.findall(text))
 
     def parse(self) -> Log:
         while self.at < len(self.lines):
@@ -222,7 +237,8 @@ class _Parser:
             body = {}
         else:
             raise LogError(f"an unknown command: {line!r}")
-        self.steps.append(_Draft(side, collection, rest[0], answer[2], verb == "rm", body))
+        tid = self._name(side, answer[2])
+        self.steps.append(_Draft(side, collection, rest[0], tid, verb == "rm", body))
 
     def _timed(self, line: str) -> None:
         words = line.split(" ")
@@ -232,6 +248,7 @@ class _Parser:
             if self.running is None:
                 raise LogError(f"no sync runs: {line!r}")
             direction, error, doc_id, tid, flags, detail = event.groups()
+            tid = self._name("cli", tid)
             if error:
                 self.running.failed.add(Failed(direction, doc_id, tid, detail))
             if not error or int(flags, 16) & _CONFLICTED:
@@ -244,7 +261,7 @@ class _Parser:
         if words[:2] != [verb, doc_id]:
             raise LogError(f"{verb} {doc_id} after the command {words}")
         body = json.loads(words[2]) if len(words) > 2 else ({} if verb == "rm" else None)
-        draft = _Draft(side, "_default", doc_id, tid, verb == "rm", body)
+        draft = _Draft(side, "_default", doc_id, self._name(side, tid), verb == "rm", body)
         (self.steps if self.running is None else self.running.edits).append(draft)
 
     def _result(self, line: str) -> None:
@@ -262,9 +279,24 @@ class _Parser:
     def _dump(self, side: Side) -> None:
         rows: list[dict[str, Any]] = []
         while self.at < len(self.lines) and self.lines[self.at].startswith("{"):
-            rows.append(json.loads(self.lines[self.at]))
+            row = json.loads(self.lines[self.at])
+            row["rev"] = self._name(side, row["rev"])
+            row["revs"] = [self._name(side, tid) for tid, _ in row["revs"]]
+            row["body"] = row["body"] or {}  # Null, of a tombstone among versions.
+            rows.append(row)
             self.at += 1
         self.dumps[side] = rows
+
+    def _name(self, side: Side, text: str) -> str:
+        """Return a revision ID with its author's name."""
+        if not text.endswith(_OWN):
+            return text
+        if side not in self.authors:  # Its database was made anew: the other end tells.
+            other = next((v for v in self.versions if v.startswith(text[:-1])), None)
+            if other is None:
+                raise LogError(f"nothing tells who wrote {text!r} at {side}")
+            self.authors[side] = other.partition("@")[2]
+        return text[:-1] + self.authors[side]
 
     # --- at the end -------------------------------------------------------------------------------
 
@@ -280,7 +312,7 @@ class _Parser:
                     row["rev"],
                     row["deleted"],
                     canonical(row["body"]),
-                    tuple(tid for tid, _ in row["revs"]),
+                    _remembered(row),
                     row.get("conflicted", False),
                 )
         for draft in self._drafts():
@@ -294,7 +326,7 @@ class _Parser:
                 steps.extend(self._loaded(step.side))
             else:
                 steps.append(_edit(step, bodies))
-        return Log(tuple(steps), final, bodies)
+        return Log(self.authors, tuple(steps), final, bodies)
 
     def _drafts(self) -> Iterator[_Draft]:
         for step in self.steps:
@@ -309,6 +341,7 @@ class _Parser:
             "--push" in arguments,
             "--pull" in arguments,
             "--continuous" in arguments,
+            "--no-delta" not in arguments,
             tuple(_edit(draft, bodies) for draft in running.edits),
             frozenset(running.replicated),
             frozenset(running.failed),
@@ -326,6 +359,34 @@ def _edit(draft: _Draft, bodies: dict[Key, dict[str, Any]]) -> Edit:
     if key not in bodies:
         raise LogError(f"no body of {key}")
     return Edit(draft.side, *key, draft.deleted, bodies[key])
+
+
+def _remembered(row: dict[str, Any]) -> tuple[str, ...]:
+    """Return all revisions that a dump shows of a document, the current one first."""
+    if "global" not in row:
+        return tuple(row["revs"])
+    branch = row["revs"][1:2] if row.get("conflicted") else ()
+    return (*_versions(row["global"]), *branch)
+
+
+def _versions(vector: str) -> list[str]:
+    return re.split(r"[,;] ?", vector)
+
+
+def _authors(lines: list[str]) -> dict[Side, str]:
+    """Return who `*` is on either side: the dumps write a vector with it and without."""
+    authors: dict[Side, str] = {}
+    side: Side = "srv"
+    for line in lines:
+        if line.startswith("--- final dump "):
+            side = _side_of(line)
+        elif line.startswith("{") and '"global"' in line:
+            row = json.loads(line)
+            for own, named in zip(_versions(row["vector"]), _versions(row["global"]), strict=True):
+                author = named.partition("@")[2]
+                if own.endswith(_OWN) and authors.setdefault(side, author) != author:
+                    raise LogError(f"{side} is {authors[side]} and {author}")
+    return authors
 
 
 def _side_of(database: str) -> Side:

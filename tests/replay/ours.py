@@ -11,6 +11,7 @@ import orjson
 from settee.clock import InlineWorkers
 from settee.db.database import Database
 from settee.doc.records import ConflictPolicy, Held, Outcome, RevisionIn
+from settee.doc.version import source_hex
 from settee.ids import CollectionName
 from settee.net.acceptor import Accept, Refuse, UpgradeRequest
 from settee.net.http1 import check_upgrade, path_segments, tokens
@@ -21,6 +22,7 @@ from settee.peer.passive import ListenerOptions, PassivePeer
 from settee.peer.runtime import Runtime
 from settee.store import feed, revisions
 from tests.replay.log import Dumped, Edit, canonical
+from tests.replay.names import TREE_NAMES, Names
 from tests.replay.recording import Dialog
 from tests.replay.script import digests_in
 from tests.simulation.links import SimLink
@@ -32,26 +34,51 @@ _ALL: Final = 100_000
 
 
 class Ours:
-    """One settee device."""
+    """One settee device.
+
+    `names`: of the family that the recorded peers speak. `author`: in whose place it is, where
+    revisions are named by who wrote them; the edits in the log are its own then.
+    """
 
     def __init__(
-        self, directory: Path, loop: VirtualLoop, collections: list[str], blobs: dict[str, bytes]
+        self,
+        directory: Path,
+        loop: VirtualLoop,
+        collections: list[str],
+        blobs: dict[str, bytes],
+        *,
+        names: Names = TREE_NAMES,
+        author: str = "",
     ) -> None:
         self.loop: Final = loop
+        self.names: Final = names
         self._blobs: Final = blobs
         self.clock: Final = VirtualClock(loop, "replay")
-        self.db: Final = Database._open(
-            directory / "ours.settee",
-            clock=self.clock,
-            workers=InlineWorkers(),
-            durability="memory",
-        )
+        """Later than the recordings: their versions are of the past, as they have to be."""
+        self._path: Final = directory / "ours.settee"
+        if author:
+            self._write_as(author)
+        self.db: Final = self._open()
         self.store: Final = self.db._store
         self.runtime: Final = Runtime(self.clock, InlineWorkers(), loop=loop)
         attach(self.db, self.runtime)
-        self.names: Final = tuple(CollectionName.parse(path) for path in collections)
-        for name in self.names:
+        self.collections: Final = tuple(CollectionName.parse(path) for path in collections)
+        for name in self.collections:
             self.store.collection(name, create=True)
+
+    def _open(self) -> Database:
+        return Database._open(
+            self._path, clock=self.clock, workers=InlineWorkers(), durability="memory"
+        )
+
+    def _write_as(self, author: str) -> None:
+        """Make the database, and give it the identity of the recorded one."""
+        db = self._open()
+        sql = "UPDATE meta SET value = ? WHERE name = 'public_uuid'"
+        db._store.submit(
+            lambda writer: writer.run(sql, (bytes.fromhex(source_hex(author)),))
+        ).result()
+        db.close()
 
     # --- state ------------------------------------------------------------------------------------
 
@@ -70,10 +97,11 @@ class Ours:
         for digest in digests:
             assert self.store.blobs.put(self._blobs[digest]) == digest
         key = self.key(edit.collection)
-        before = self.held(edit.collection, edit.doc_id)
-        history = "" if before is None else ",".join(filter(None, (before.tid, before.history)))
+        held = self.held(edit.collection, edit.doc_id)
+        before = None if held is None else self.names.of(held)
+        tid, history, vector = self.names.given(self.names.edited(edit.tid, before))
         body = orjson.dumps(edit.body)
-        revision = RevisionIn(edit.doc_id, edit.tid, history, edit.deleted, body, "", digests)
+        revision = RevisionIn(edit.doc_id, tid, history, edit.deleted, body, vector, digests)
         (applied,) = self.store.submit(
             lambda writer: revisions.apply(
                 writer, key, [revision], remote=None, policy=ConflictPolicy.REFUSE
@@ -92,8 +120,9 @@ class Ours:
                 for out in revisions.read(reader, row.key, ids):
                     assert out is not None
                     body = orjson.loads(out.body)
-                    tree = (out.tid, *filter(None, out.history.split(",")))
-                    dumped = Dumped(out.tid, out.deleted, canonical(body), tree, False)
+                    named = self.names.of(out)
+                    tree = (named.name, *named.ancestors)
+                    dumped = Dumped(named.name, out.deleted, canonical(body), tree, False)
                     result[row.name.path, out.doc_id] = dumped
                     for digest in digests_in(body):
                         assert self.store.blobs.read(digest) == self._blobs[digest]
@@ -113,7 +142,7 @@ class Ours:
         head = dialog.head
         check_upgrade(head)
         offered = tokens(head.headers.get("sec-websocket-protocol", ""))
-        chosen = [name for name in offered if f"Protocol: {name}" in dialog.answer_text]
+        chosen = [name for name in offered if name == dialog.subprotocol]
         request = UpgradeRequest(
             path=head.target,
             segments=path_segments(head.target),

@@ -12,8 +12,11 @@ Two things are not as recorded, since they are each active peer's own business:
 * settee resolves a conflict as soon as it pulls it, and pushes the result; the recorded peer's
   program left conflicts open. A proposal that was never recorded gets the status of the engine's
   own rule (wire protocol 3.6);
-* of a listener that takes the default collection with `collection` and without, settee asks
-  without, whatever the recorded peer did.
+* of a level-3 listener that takes the default collection with `collection` and without, settee
+  asks without, whatever the recorded peer did;
+* settee never leaves deletions out of a first pull (`activeOnly`);
+* with version vectors a row of settee's calls a revision by its current version; the recorded peer
+  wrote the whole vector of one that was made while it was connected.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ import orjson
 
 from settee.blip.message import Reply, Request
 from tests.replay.log import Edit, Key, Sync
+from tests.replay.names import Named
 from tests.replay.recording import DEFAULT, Dialog, Said, Scenario
 from tests.replay.script import Document, Holdings, Script, digests_in
 from tests.simulation.links import SimLink
@@ -44,6 +48,10 @@ class ScriptedListener:
         """By client ID: how often it was set, and the body."""
         self.pushed: set[Key] = set()
         """Revisions that came from settee."""
+        first = next(dialog for dialog in scenario.dialogs if dialog.status == 101)
+        uuid = first.requests["c2s", 1].properties.get("uuid", "")
+        self.uuid: Final = uuid if "cli" in scenario.log.authors else ""
+        """What settee has to call itself; "" where it is not in the place of a recorded author."""
 
 
 class Serving(Script):
@@ -68,6 +76,8 @@ class Serving(Script):
         self._spoken = False
         self._following: dict[str, int] = {}
         """Collections whose changes settee follows, with the last sequence announced."""
+        self._chosen: dict[str, list[str] | None] = {}
+        """The documents that settee wants of a collection; None: all."""
         self._sending: dict[Key, int] = {}
         """Wanted and not answered yet: the number of replies that are missing."""
 
@@ -117,6 +127,8 @@ class Serving(Script):
     def _collections_asked(self, request: Request) -> None:
         value = orjson.loads(request.body)
         assert value["collections"] == self.dialog.collections
+        uuid = self._listener.uuid
+        assert uuid in ("", request.properties["uuid"]), f"{request.properties}, recorded {uuid}"
         answers: list[Any] = []
         for path, client in zip(value["collections"], value["checkpoint_ids"], strict=True):
             if path not in self._listener.paths:
@@ -164,8 +176,14 @@ class Serving(Script):
         since = properties.get("since")
         expected = recorded.properties.get("since")
         assert since == expected, f"changes since {since}, expected {expected}"
-        assert properties["versioning"] == "rev-trees"
+        own = {"activeOnly", "collection"}
+        theirs = {n: value for n, value in recorded.properties.items() if n not in own}
+        assert theirs["versioning"] == self.names.versioning
+        assert properties == properties | theirs, f"{properties}, recorded {theirs}"
         assert (properties.get("continuous") == "true") == self._sync.continuous
+        chosen = orjson.loads(request.body or b"{}")
+        assert chosen == (recorded.json or {}), f"{chosen}, recorded {recorded.json}"
+        self._chosen[path] = chosen.get("docIDs")
         self.connection.reply_empty([request.number])
         self._following[path] = int(since or 0)
         offered = self._announce(path)
@@ -184,7 +202,12 @@ class Serving(Script):
 
     def _announce(self, path: str) -> list[Key]:
         """Offer what was not offered yet."""
-        found = self.holdings.feed(path, self._following[path])
+        chosen = self._chosen[path]
+        found = [
+            (key, document)
+            for key, document in self.holdings.feed(path, self._following[path])
+            if chosen is None or key.doc_id in chosen
+        ]
         for start in range(0, len(found), _BATCH_ROWS):
             batch = found[start : start + _BATCH_ROWS]
             self.connection.send_request(
@@ -206,6 +229,7 @@ class Serving(Script):
     def replied(self, reply: Reply) -> None:
         assert not reply.error, f"{reply.token} got {reply.properties} {reply.body!r}"
         if isinstance(reply.token, list):
+            assert self._sync.deltas or "deltas" not in reply.properties, reply.properties
             answers = orjson.loads(reply.body or b"[]")
             assert len(answers) <= len(reply.token)
             answers += [0] * (len(reply.token) - len(answers))
@@ -271,22 +295,23 @@ class Serving(Script):
         answers = [self._status_of(path, row) for row in rows]
         while answers and answers[-1] == 0:
             answers.pop()
-        properties = {"maxHistory": "50", "blobs": "true", "deltas": "true"}
+        properties = {"blobs": "true", "deltas": "true", **self.names.reply_properties}
         self.connection.reply(request.number, properties, orjson.dumps(answers), compress=True)
 
     def _status_of(self, path: str, row: list[Any]) -> Any:
-        doc_id, tid, parent, *_ = row
+        doc_id = row[0]
+        tid, parent = map(self.names.name_in, row[1:3])
         key = Key(path, doc_id, tid)
         if key in self._proposals:
             recorded, answer = self._proposals[key]
-            assert row[:3] == recorded[:3], f"{row}, recorded {recorded}"
+            assert parent == self.names.name_in(recorded[2]), f"{row}, recorded {recorded}"
             return answer
         here = self.holdings.documents.get((path, doc_id))
         assert here is not None, f"{row} was never proposed"
         assert path in self._following or (path, doc_id) in self._resolved(), row
         if here.tid == tid:
             return 304
-        return 0 if here.tid == parent else {"status": 409, "rev": here.tid}
+        return 0 if here.tid == parent else {"status": 409, "rev": self.names.text(here.named)}
 
     def _resolved(self) -> set[tuple[str, str]]:
         """Return the documents that the recorded peer left in conflict."""
@@ -296,14 +321,16 @@ class Serving(Script):
     def _received(self, request: Request) -> None:
         key = self.key_of(request)
         assert request.properties["noconflicts"] == "1"
+        assert self._sync.deltas or "deltaSrc" not in request.properties, request.properties
         deleted = request.properties.get("deleted") == "1"
         body = self.body_of(request)
         if key in self._their_revs:
             history = self.check_rev(request, self._their_revs[key])
         else:
             assert key[:2] in self._resolved(), f"{key} was never pushed"
-            history = tuple(request.properties["history"].split(","))
-            assert self.holdings.documents[key[:2]].tid in history
+            history = self.names.ancestors_in(request.properties["history"])
+            theirs = self.holdings.documents[key[:2]].tid
+            assert self.names.contains(Named(key.tid, history), theirs)
             self.holdings.bodies[key] = body
             self.resolutions.add(key)
         waiting = _Waiting(key, request.number, history, deleted, body)

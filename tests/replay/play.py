@@ -19,6 +19,7 @@ from settee.peer.active import ActivePeer, ReplicatorOptions
 from settee.peer.authenticators import ListenerPasswordAuthenticator
 from settee.peer.doorkeeper import Keys
 from settee.peer.driver import SessionDriver
+from settee.peer.hooks import CollectionConfig
 from settee.peer.passive import ListenerOptions
 from settee.peer.target import Target
 from tests.replay.active import Played, ScriptedPeer
@@ -47,7 +48,14 @@ def ours_for(played: Scenario, side: Side, directory: Path) -> Iterator[Ours]:
     paths = {path for path, _ in played.log.final[side]}
     if side == "cli":
         paths.update(path for dialog in played.dialogs for path in dialog.collections)
-    ours = Ours(directory, VirtualLoop(), sorted(paths or {DEFAULT}), played.blobs)
+    ours = Ours(
+        directory,
+        VirtualLoop(),
+        sorted(paths or {DEFAULT}),
+        played.blobs,
+        names=played.names,
+        author=played.log.authors.get(side, ""),
+    )
     try:
         yield ours
     finally:
@@ -90,7 +98,7 @@ def play_to_listener(
         passive = ours.listener(
             ListenerOptions(
                 path=played.dialogs[0].head.target.strip("/").removesuffix("/_blipsync"),
-                collections=ours.names,
+                collections=ours.collections,
                 keys=Keys(password=_authenticator(played)),
             )
         )
@@ -107,8 +115,8 @@ def play_to_listener(
                 assert step.error == _UNAUTHORIZED
                 continue
             assert isinstance(accept, Accept)
-            assert f"Sec-WebSocket-Protocol: {accept.subprotocol}" in dialog.answer_text
-            mine, theirs = _links(ours, dialog.head.headers["user-agent"], "settee", on_frame)
+            assert accept.subprotocol == dialog.subprotocol
+            mine, theirs = _links(ours, dialog, "settee", on_frame)
             connection = Played(peer, mine, dialog, step, ours.edit)
             driver = ours.serve(accept, theirs)
             ours.loop.run_until_complete(_play(connection, driver))
@@ -123,8 +131,16 @@ def play_to_listener(
     compare(peer.holdings.dumped(), played.log.final["cli"], branches=True)
 
 
-def _links(ours: Ours, user_agent: str, server: str, on_frame: OnFrame) -> tuple[SimLink, SimLink]:
-    active, passive = link_pair(ours.loop, "replay", user_agent=user_agent, server=server)
+def _links(
+    ours: Ours, dialog: Dialog, server: str, on_frame: OnFrame, *, user_agent: str = ""
+) -> tuple[SimLink, SimLink]:
+    active, passive = link_pair(
+        ours.loop,
+        "replay",
+        user_agent=user_agent or dialog.head.headers["user-agent"],
+        server=server,
+        subprotocol=dialog.subprotocol,
+    )
     active.on_frame = partial(on_frame, "c2s")
     passive.on_frame = partial(on_frame, "s2c")
     return active, passive
@@ -202,19 +218,17 @@ def _edit_for(ours: Ours, listener: ScriptedListener, edit: Edit) -> None:
         listener.holdings.edit(edit)
         return
     held = ours.held(edit.collection, edit.doc_id)
-    assert held is not None or edit.tid.startswith("1-")
+    assert held is not None or ours.names.may_be_first(edit.tid)
     ours.edit(edit)
 
 
 def _compare_resolved(ours: Ours, played: Scenario, place: tuple[str, str], logged: Dumped) -> None:
     held = ours.held(*place)
     assert held is not None
-    names = {held.tid, *held.aka.split(","), *held.history.split(",")}
-    assert names.issuperset(logged.tree), f"{names} of {place}"
-    generation = max(int(tid.split("-")[0]) for tid in logged.tree)
-    leaves = [tid for tid in logged.tree if tid.startswith(f"{generation}-")]
-    assert len(leaves) == 2
-    assert ours.dumped()[place].body == canonical(played.log.bodies[Key(*place, max(leaves))])
+    unknown = [tid for tid in logged.tree if not ours.names.holds(held, tid)]
+    assert not unknown, f"{held} of {place} knows nothing of {unknown}"
+    winner = Key(*place, ours.names.stands(logged.tree))
+    assert ours.dumped()[place].body == canonical(played.log.bodies[winner])
 
 
 async def _replicate(
@@ -223,7 +237,8 @@ async def _replicate(
     serving: list[Serving] = []
 
     async def dialer(plan: DialPlan) -> Link:
-        mine, theirs = _links(ours, plan.user_agent, "CouchbaseLite", on_frame)
+        assert dialog.subprotocol in plan.subprotocols, plan
+        mine, theirs = _links(ours, dialog, "CouchbaseLite", on_frame, user_agent=plan.user_agent)
         serving.append(Serving(listener, theirs, dialog, sync))
         playing.append(asyncio.ensure_future(serving[0].play()))
         return mine
@@ -249,14 +264,29 @@ def _options(dialog: Dialog, sync: Sync) -> ReplicatorOptions:
     both: Literal["push_and_pull", "push", "pull"] = "push_and_pull"
     if sync.push != sync.pull:
         both = "push" if sync.push else "pull"
+    paths = tuple(CollectionName.parse(path) for path in dialog.collections)
     return ReplicatorOptions(
         targets=(Target(False, "192.0.2.1", 80, "recorded"),),
         replicator_type=both,
         continuous=sync.continuous,
-        collections=tuple(CollectionName.parse(path) for path in dialog.collections),
+        delta_sync=sync.deltas,
+        collections=paths,
+        configs=tuple(
+            CollectionConfig(collection=path.path, document_ids=_chosen(dialog)) for path in paths
+        ),
         trust=Trust(),
         max_attempts=1,
     )
+
+
+def _chosen(dialog: Dialog) -> list[str] | None:
+    """Return the documents to which a recorded pull was restricted, None if it was not."""
+    chosen = [
+        said.json["docIDs"]
+        for (end, _), said in dialog.requests.items()
+        if (end, said.profile) == ("c2s", "subChanges") and said.body
+    ]
+    return chosen[0] if chosen else None
 
 
 def _check_result(ours: Ours, peer: ActivePeer, serving: Serving, sync: Sync) -> None:
@@ -271,7 +301,7 @@ def _check_result(ours: Ours, peer: ActivePeer, serving: Serving, sync: Sync) ->
     for key in serving.resolutions:  # In the place of what the recorded peer said of its conflict.
         held = ours.held(key.collection, key.doc_id)
         assert held is not None
-        pushed.remove((key.doc_id, held.tid))
+        pushed.remove((key.doc_id, ours.names.of(held).name))
         logged = {one for one in logged if one[0] != key.doc_id}
     assert pushed == logged
     assert {(e.doc_id, e.pushed, getattr(e.error, "code", 0)) for e in peer.errors} == {

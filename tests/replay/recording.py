@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from typing import Any, Final, Literal, NamedTuple
 
 from settee.blip.codec import Decoder
@@ -16,11 +17,14 @@ from settee.blip.message import decode_message
 from settee.net.http1 import RequestHead, RequestReader
 from tests.captures import Recorded, load
 from tests.replay.log import Key, Log, parse_log
+from tests.replay.names import TREE_NAMES, VERSIONS, Names
 
 __all__ = ["DEFAULT", "Closed", "Dialog", "Said", "Scenario", "names_collections", "scenario"]
 
 DEFAULT: Final = "_default"
 """The path of the default collection."""
+
+_LEVEL_4: Final = "BLIP_3+CBMobile_4"
 
 Kind = Literal["MSG", "RPY", "ERR"]
 _KINDS: Final[tuple[Kind, ...]] = ("MSG", "RPY", "ERR")
@@ -61,6 +65,9 @@ class Dialog:
         self.request_text: Final = str(heads[0].data)
         self.answer_text: Final = str(heads[1].data)
         self.status: Final = int(self.answer_text.split(" ", 2)[1])
+        self.subprotocol: Final = _subprotocol(self.answer_text)
+        """What the recorded listener chose; "" if it refused the connection."""
+        self.names: Final[Names] = VERSIONS if self.subprotocol == _LEVEL_4 else TREE_NAMES
         self.items: Final = _messages(connection)
         self.requests: Final = {
             (said.direction, said.number): said
@@ -108,8 +115,9 @@ class Dialog:
             given = list(answer.json or [])
             collection = self.collection(said.properties)
             for row in said.json:
-                names = row[1:3] if said.profile == "changes" else row[:2]
-                rows[Key(collection, *names)] = (row, given.pop(0) if given else 0)
+                doc_id, text = row[1:3] if said.profile == "changes" else row[:2]
+                key = Key(collection, doc_id, self.names.name_in(text))
+                rows[key] = (row, given.pop(0) if given else 0)
         return rows
 
     def revs(self, direction: str) -> dict[Key, Said]:
@@ -136,10 +144,19 @@ class Scenario(NamedTuple):
     blobs: dict[str, bytes]
     """Contents by digest, of all blobs that were sent."""
 
+    @property
+    def names(self) -> Names:
+        return self.dialogs[-1].names
+
 
 def names_collections(dialog: Dialog) -> bool:
     """Tell whether all messages of a connection say which collection they are about."""
     return dialog.requests["c2s", 1].profile == "getCollections"
+
+
+def _subprotocol(answer: str) -> str:
+    found = re.search(r"^Sec-WebSocket-Protocol: (\S+)\r$", answer, re.MULTILINE)
+    return found[1] if found else ""
 
 
 def _messages(connection: list[Recorded]) -> list[Said | Closed]:

@@ -18,6 +18,7 @@ from settee.doc.blob import find_blobs
 from settee.doc.delta import apply
 from settee.net.link import CloseInfo
 from tests.replay.log import Dumped, Edit, Key, Side, canonical
+from tests.replay.names import Named
 from tests.replay.recording import Dialog, Said, Scenario, names_collections
 from tests.simulation.links import SimLink
 
@@ -32,12 +33,14 @@ _BYTES_AT_ONCE: Final = 1 << 16
 class Document(NamedTuple):
     """A document as one end holds it."""
 
-    tid: str
+    named: Named
     deleted: bool
     body: dict[str, Any]
-    history: tuple[str, ...]
-    """Ancestors, newest first."""
     seq: int
+
+    @property
+    def tid(self) -> str:
+        return self.named.name
 
 
 class Holdings:
@@ -45,6 +48,7 @@ class Holdings:
 
     def __init__(self, scenario: Scenario, side: Side) -> None:
         self.side: Final = side
+        self.names: Final = scenario.names
         self.documents: dict[tuple[str, str], Document] = {}
         self.branches: dict[tuple[str, str], str] = {}
         """Revisions that came and did not fit: the recorded peer keeps them beside its own."""
@@ -57,36 +61,38 @@ class Holdings:
     def edit(self, edit: Edit) -> None:
         """Make a revision here, on top of the current one."""
         assert edit.side == self.side
-        place = edit.collection, edit.doc_id
-        before = self.documents.get(place)
-        history = () if before is None else (before.tid, *before.history)
-        self._put(edit.key, edit.deleted, edit.body, history)
+        named = self.names.edited(edit.tid, self._named((edit.collection, edit.doc_id)))
+        self._put(edit.key, edit.deleted, edit.body, named)
         self.blobs.update(digests_in(edit.body))
 
-    def take(self, key: Key, history: tuple[str, ...], deleted: bool, body: dict[str, Any]) -> bool:
+    def take(
+        self, key: Key, ancestors: tuple[str, ...], deleted: bool, body: dict[str, Any]
+    ) -> bool:
         """Take a revision from the other end; false if it conflicts with what is here."""
         place = key.collection, key.doc_id
-        before = self.documents.get(place)
-        if before is not None and before.tid == key.tid:
+        before = self._named(place)
+        came = Named(key.tid, ancestors)
+        if before is not None and before.name == key.tid:
             return True
-        if before is not None and before.tid not in history:
+        if before is not None and not self.names.contains(came, before.name):
             self.branches[place] = key.tid
             return False
-        older = () if before is None else (before.tid, *before.history)
-        known = older[older.index(history[-1]) + 1 :] if history and history[-1] in older else ()
-        self._put(key, deleted, body, (*history, *known))
+        self._put(key, deleted, body, self.names.taken(came, before))
         return True
 
-    def _put(self, key: Key, deleted: bool, body: dict[str, Any], history: tuple[str, ...]) -> None:
+    def _named(self, place: tuple[str, str]) -> Named | None:
+        document = self.documents.get(place)
+        return None if document is None else document.named
+
+    def _put(self, key: Key, deleted: bool, body: dict[str, Any], named: Named) -> None:
         seq = self._last_seq.get(key.collection, 0) + 1
         self._last_seq[key.collection] = seq
-        document = Document(key.tid, deleted, body, history, seq)
-        self.documents[key.collection, key.doc_id] = document
+        self.documents[key.collection, key.doc_id] = Document(named, deleted, body, seq)
 
     def holds(self, key: Key) -> bool:
         """Tell whether a revision is the current one here, or an ancestor of it."""
-        document = self.documents.get((key.collection, key.doc_id))
-        return document is not None and key.tid in (document.tid, *document.history)
+        named = self._named((key.collection, key.doc_id))
+        return named is not None and self.names.contains(named, key.tid)
 
     def feed(self, collection: str, since: int) -> list[tuple[Key, Document]]:
         """Return what changed after a sequence, in the order of sequences."""
@@ -103,7 +109,7 @@ class Holdings:
         for place, document in self.documents.items():
             assert self.blobs.issuperset(digests_in(document.body)), f"no blob of {place}"
             branch = self.branches.get(place)
-            tree = (document.tid, *((branch,) if branch else ()), *document.history)
+            tree = (*((branch,) if branch else ()), document.tid, *document.named.ancestors)
             body = canonical(document.body)
             result[place] = Dumped(document.tid, document.deleted, body, tree, branch is not None)
         return result
@@ -118,6 +124,7 @@ class Script:
 
     def __init__(self, link: SimLink, dialog: Dialog, holdings: Holdings) -> None:
         self.dialog: Final = dialog
+        self.names: Final = holdings.names
         self.holdings: Final = holdings
         self.link: Final = link
         self.connection: Final = Connection()
@@ -196,7 +203,7 @@ class Script:
         return body if base is None else apply(self.holdings.bodies[key._replace(tid=base)], body)
 
     def check_rev(self, request: Request, recorded: Said) -> tuple[str, ...]:
-        """Hold a `rev` against the recorded one; return its history.
+        """Hold a `rev` against the recorded one; return the ancestors that it names.
 
         Sequences are each end's own, and the body may travel whole where the recorded one is a
         delta, or the other way round.
@@ -208,7 +215,7 @@ class Script:
         body, expected = self.body_of(request), self.holdings.bodies[self.key_of(request)]
         assert canonical(body) == canonical(expected), f"body {body} of {theirs}"
         assert orjson.loads(request.properties["sequence"]), "a sequence is a number from 1"
-        return tuple(filter(None, request.properties.get("history", "").split(",")))
+        return self.names.ancestors_in(request.properties.get("history", ""))
 
     def send_answer(self, number: int, recorded: Said) -> None:
         """Give the recorded answer to a request of ours."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from settee.doc.version import source_text
 from tests import captures
 from tests.replay.log import (
     Dumped,
@@ -17,6 +20,7 @@ from tests.replay.log import (
     canonical,
     parse_log,
 )
+from tests.replay.recording import scenario
 
 ONE = "1-6b1ccd815504bdc118033214b67018360704b84f"
 TWO = "2-dbc5c4cb598332124f7fa1be5ecbb89c6bae8954"
@@ -45,9 +49,7 @@ def edits(log: Log) -> list[Edit]:
 # --- the recorded ones ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in captures.scenarios() if n.startswith(("3.1/", "4-revtree/"))]
-)
+@pytest.mark.parametrize("name", [n for n in captures.scenarios() if not n.startswith("mixed/")])
 def test_a_recorded_log_tells_of_one_sync_per_connection_and_of_all_revisions(name: str) -> None:
     log = read(name)
     assert len(syncs(log)) == len(captures.load(name).connections)
@@ -147,6 +149,7 @@ def test_a_sync_tells_its_directions_its_documents_and_its_error() -> None:
     assert fourth.replicated == set()
     assert [s.error for s in syncs(read("3.1/auth"))] == [(6, 401), (6, 401), None]
     assert syncs(read("4-revtree/collections"))[1].error == (6, 404)
+    assert [syncs(read(f"4-vv/{name}"))[0].deltas for name in ("delta", "nodelta")] == [True, False]
 
 
 def test_a_dump_shows_the_tree_and_whether_it_is_in_conflict() -> None:
@@ -155,6 +158,37 @@ def test_a_dump_shows_the_tree_and_whether_it_is_in_conflict() -> None:
     body = '{"v":2,"who":"client"}'
     assert final["cli"]["_default", "c1"] == Dumped(TWO, False, body, (TWO, theirs, ONE), True)
     assert not final["srv"]["_default", "c1"].conflicted
+
+
+def test_a_version_of_its_own_database_has_the_author_whom_the_peer_calls_itself() -> None:
+    names = [n for n in captures.scenarios() if n.startswith("4-vv/")]
+    told = {}
+    for name in names:
+        uuid = next(d for d in scenario(name).dialogs if d.requests).requests["c2s", 1]
+        told[name] = source_text(uuid.properties["uuid"].replace("-", ""))
+    wrote = {name: author for name in names if (author := read(name).authors.get("cli"))}
+    assert len(wrote) == 14, "in five scenarios it only reads"
+    assert wrote == {name: told[name] for name in wrote}
+    for name in names:
+        for edit in edits(read(name)):
+            assert edit.tid.endswith(f"@{read(name).authors[edit.side]}")
+
+
+def test_a_dump_shows_the_versions_in_a_vector_and_that_of_a_branch() -> None:
+    final = read("4-vv/conflict").final
+    mine, theirs = (
+        "18ea99b9be990001@Z2wryaWAQPutR18tz1+jcg",
+        "18ea99b9b4e50000@UAw43SNtT+Kfr2eFge5bKw",
+    )
+    first = "18ea99b9960b0000@Z2wryaWAQPutR18tz1+jcg"
+    place = "_default", "c1"
+    assert final["srv"][place].tree == (theirs, first)
+    assert (final["cli"][place].tree, final["cli"][place].conflicted) == ((mine, theirs), True)
+
+
+def test_a_document_that_was_pushed_while_connected_is_told_of_with_its_whole_vector() -> None:
+    (sync,) = syncs(read("4-vv/continuous"))
+    assert Replicated("push", "alice", "18ea99bd4b820000@P9qZbG4SQ3qJX24rVchRwg") in sync.replicated
 
 
 # --- made-up ones ---------------------------------------------------------------------------------
@@ -208,3 +242,32 @@ def test_an_unknown_command_is_refused(line: str) -> None:
 def test_an_event_outside_a_sync_is_refused() -> None:
     with pytest.raises(LogError, match="no sync runs"):
         parse_log(f"[   0.2] active push doc a {ONE} flags=2 seq=1\n" + DUMPS)
+
+
+MINE, OTHER = "H1m0jUqWQsGzsgIHV8s8iA", "wnucF2LvT2yMhMGFY0x7jQ"
+
+
+def version_row(doc_id: str, own: str, author: str) -> str:
+    row = {"id": doc_id, "rev": own, "deleted": True, "seq": 1, "revs": [[own, "1"]]}
+    named = own.replace("*", author)
+    return json.dumps({**row, "global": named, "vector": own, "body": None}) + "\n"
+
+
+def test_an_author_is_known_from_the_other_end_if_the_database_was_made_anew() -> None:
+    made = "--- peer rm x-cli a\na 18ea@* deleted\n--- final dump x-srv\n"
+    log = parse_log(made + version_row("a", f"18ea@{MINE}", "") + "--- final dump x-cli\n")
+    assert log.authors == {"cli": MINE}
+    assert log.steps == (Edit("cli", "_default", "a", f"18ea@{MINE}", True, {}),)
+
+
+def test_a_version_whose_author_nobody_tells_is_refused() -> None:
+    with pytest.raises(LogError, match=r"nothing tells who wrote '18ea@\*' at srv"):
+        parse_log(
+            "--- peer rm x-srv a\na 18ea@* deleted\n--- final dump x-srv\n--- final dump x-cli\n"
+        )
+
+
+def test_a_database_of_two_authors_is_refused() -> None:
+    rows = version_row("a", "18ea@*", MINE) + version_row("b", "18eb@*", OTHER)
+    with pytest.raises(LogError, match=f"srv is {MINE} and {OTHER}"):
+        parse_log("--- final dump x-srv\n" + rows + "--- final dump x-cli\n")

@@ -133,6 +133,7 @@ def link_pair(
     user_agent: str,
     server: str,
     certificate_der: bytes | None = None,
+    subprotocol: str = "BLIP_3+CBMobile_3",
 ) -> tuple[SimLink, SimLink]:
     """Return the active and the passive end of a new connection."""
     chance = random.Random(seed)
@@ -143,16 +144,14 @@ def link_pair(
             address="192.0.2.1",
             port=4984,
             user_agent=server,
-            subprotocol="BLIP_3+CBMobile_3",
+            subprotocol=subprotocol,
             certificate_der=certificate_der,
         ),
     )
     passive = SimLink(
         loop,
         chance,
-        PeerInfo(
-            address="192.0.2.2", port=5000, user_agent=user_agent, subprotocol="BLIP_3+CBMobile_3"
-        ),
+        PeerInfo(address="192.0.2.2", port=5000, user_agent=user_agent, subprotocol=subprotocol),
     )
     active.other, passive.other = passive, active
     return active, passive

@@ -70,6 +70,7 @@ class SimPeer:
         config: CollectionConfig | None = None,
         delta_sync: bool = True,
         auto_purge: bool = True,
+        subprotocol: str = "BLIP_3+CBMobile_4",
     ) -> ActivePeer:
         """Make a replicator to `other`; start it with ``world.start(...)``."""
         world = self.world
@@ -85,6 +86,7 @@ class SimPeer:
                 user_agent=user_agent,
                 server=server,
                 certificate_der=other.name.encode(),
+                subprotocol=subprotocol,
             )
             number = world.connections
             for end, label in ((mine, f"{number}>"), (theirs, f"{number}<")):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from settee.store import Store, bases, documents, marks
 from settee.store.documents import Edit
 
@@ -21,6 +23,24 @@ def test_the_current_body_is_a_base_without_being_kept(store: Store) -> None:
     assert held(store, "a", tid) == (tid, b"{}")
     assert held(store, "a", "1-aa") is None
     assert held(store, "b", tid) is None
+
+
+@pytest.mark.sec("SEC-21")
+def test_bodies_are_read_up_to_a_number_of_bytes_but_one_at_least(store: Store) -> None:
+    tids = [save(store, f"d{n}", LONG % n) for n in range(4)]
+    size = len(LONG % 0)
+    wanted = [(f"d{n}", (tid,)) for n, tid in enumerate(tids)]
+
+    def count(bytes_max: int | None) -> int:
+        with store.reader() as reader:
+            return len(bases.read(reader, 1, wanted, bytes_max=bytes_max))
+
+    assert [count(n) for n in (1, size, 2 * size - 1, 2 * size, 4 * size, None)] == [
+        1, 1, 1, 2, 4, 4,
+    ]  # fmt: skip
+    store.write(bases.enable)
+    save(store, "d0", b"{}")  # Its earlier body counts: it may be the one that is meant.
+    assert count(size) == 1
 
 
 def test_nothing_is_kept_before_deltas_are_in_use(store: Store) -> None:

@@ -54,6 +54,7 @@ def test_nothing_is_a_blob_too(path: Path) -> None:
         assert reader.read() == b""
 
 
+@pytest.mark.sec("SEC-23")
 @pytest.mark.parametrize(
     ("digest", "length"), [(_digest(b"other"), None), ("sha1-../../x", None), (None, 3), (None, 5)]
 )

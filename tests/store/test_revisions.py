@@ -122,6 +122,7 @@ def test_a_vector_that_says_more_than_the_name_is_kept(store: Store) -> None:
     assert _held(store).vector == text
 
 
+@pytest.mark.sec("SEC-18")
 @pytest.mark.parametrize(
     ("tid", "history", "vector"),
     [
@@ -153,6 +154,7 @@ def test_what_can_not_be_is_malformed_and_harms_no_neighbour(
     assert _body(store) == b"{}"
 
 
+@pytest.mark.sec("SEC-18")
 def test_a_version_too_far_ahead_is_put_off_and_one_at_the_limit_is_taken(
     store: Store, clock: FakeClock
 ) -> None:
@@ -173,6 +175,7 @@ def test_a_version_too_far_ahead_is_put_off_and_one_at_the_limit_is_taken(
 # --- known documents ----------------------------------------------------------------------------
 
 
+@pytest.mark.sec("SEC-18")
 def test_what_is_there_is_the_same_and_never_gets_another_body(store: Store) -> None:
     remote = store.write(lambda w: marks.remote_id(w, "r"))
     _apply(store, _rev("a", "1-aa", body=b'{"true":1}'))

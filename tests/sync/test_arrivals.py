@@ -66,6 +66,7 @@ def test_a_delta_is_applied_to_the_revision_that_it_names() -> None:
     assert driven.session.inbound_bytes == 0
 
 
+@pytest.mark.sec("SEC-21")
 @pytest.mark.parametrize(
     "body",
     [
@@ -178,6 +179,7 @@ def test_deltas_arrive_in_both_directions(settee: bool) -> None:
 # --- the application's filter --------------------------------------------------------------------
 
 
+@pytest.mark.sec("SEC-17")
 def test_what_the_filter_rejects_is_refused_reported_and_done_with() -> None:
     driven, peer = pulling(CollectionOptions(pull_filter=True))
     driven.storage.may_pull = lambda item: item.doc_id != "a"

@@ -153,6 +153,7 @@ def test_what_compresses_is_asked_for_compressed() -> None:
 # --- fetching what is not as it should be --------------------------------------------------------
 
 
+@pytest.mark.sec("SEC-23")
 @pytest.mark.parametrize(
     ("claimed", "sent"),
     [
@@ -242,6 +243,7 @@ def test_one_missing_blob_fails_the_revision_once_all_are_accounted_for() -> Non
     assert driven.session.activity is Activity.IDLE
 
 
+@pytest.mark.sec("SEC-23")
 def test_a_blob_without_end_ends_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blobs_module, "BLOB_BYTES_MAX", 100_000)
     assert BLOB_BYTES_MAX == 2**30
@@ -351,6 +353,7 @@ def test_a_blob_is_read_only_as_fast_as_the_peer_takes_it() -> None:
     assert sum(e.size for e in driven.asked if isinstance(e, asks.ReadBlob)) < 500_000
 
 
+@pytest.mark.sec("SEC-22")
 def test_a_blob_of_no_revision_under_way_is_refused_whether_it_is_there_or_not() -> None:
     driven, peer = sending(b"mine")
     secret = driven.storage.attach(b"secret")["digest"]
@@ -368,6 +371,7 @@ def test_a_blob_of_no_revision_under_way_is_refused_whether_it_is_there_or_not()
     assert error_of(peer.ask("getAttachment", digest=digest_of(b"mine"))) == ("HTTP", 404)
 
 
+@pytest.mark.sec("SEC-23")
 @pytest.mark.parametrize("digest", ["", "x", "sha1-../../etc/passwd", "sha1-" + "A" * 28])
 @pytest.mark.parametrize("profile", ["getAttachment", "proveAttachment"])
 def test_a_malformed_digest_is_refused(profile: str, digest: str) -> None:
@@ -376,6 +380,7 @@ def test_a_malformed_digest_is_refused(profile: str, digest: str) -> None:
     assert driven.finished is None
 
 
+@pytest.mark.sec("SEC-22")
 def test_a_blob_named_by_two_revisions_is_allowed_until_both_are_answered() -> None:
     storage = MemoryStorage("a")
     image = storage.attach(b"shared")
@@ -474,6 +479,7 @@ def test_possession_is_proven() -> None:
     assert reply.body == b"sha1-amTs4+FpzXf3dGz9c2EYJ2WckF4="
 
 
+@pytest.mark.sec("SEC-24")
 @pytest.mark.parametrize("nonce", [b"", b"x" * 256])
 def test_a_nonce_of_another_size_proves_nothing(nonce: bytes) -> None:
     driven, peer = sending(b"hello")

@@ -98,6 +98,7 @@ def test_rows_of_changes_of_all_levels() -> None:
     ]
 
 
+@pytest.mark.sec("SEC-19")
 @pytest.mark.parametrize(
     "row",
     [

@@ -137,6 +137,7 @@ def test_a_checkpoint_is_kept_byte_for_byte_and_has_a_revision() -> None:
     assert error_of(peer.ask("getCheckpoint", client="cp-y")) == ("HTTP", 404)
 
 
+@pytest.mark.sec("SEC-25")
 @pytest.mark.parametrize("rev", ["", "2-cc", "x"])
 def test_a_checkpoint_with_another_revision_is_refused_and_nothing_stored(rev: str) -> None:
     peer = serving()
@@ -149,6 +150,7 @@ def test_a_checkpoint_with_another_revision_is_refused_and_nothing_stored(rev: s
     assert peer.driven.storage.peers == before
 
 
+@pytest.mark.sec("SEC-25")
 @pytest.mark.parametrize(
     "body",
     [
@@ -170,6 +172,7 @@ def test_a_checkpoint_that_is_no_small_object_is_refused(body: bytes) -> None:
     assert peer.driven.session.inbound_bytes == 0
 
 
+@pytest.mark.sec("SEC-25")
 @pytest.mark.parametrize("profile", ["getCheckpoint", "setCheckpoint"])
 def test_the_id_of_a_checkpoint_is_bounded(profile: str) -> None:
     peer = serving()
@@ -209,6 +212,7 @@ def test_what_is_not_supported_is_refused_and_may_be_asked_otherwise(
     assert not peer.ask("subChanges").error
 
 
+@pytest.mark.sec("SEC-26")
 def test_a_second_subscription_is_refused() -> None:
     peer = serving()
     assert not peer.ask("subChanges", continuous="true").error
@@ -224,6 +228,7 @@ def test_malformed_document_ids_are_refused(body: bytes) -> None:
     assert not peer.ask("subChanges", b'{"docIDs":null}').error
 
 
+@pytest.mark.sec("SEC-26")
 def test_document_ids_are_bounded() -> None:
     peer = serving()
     ids = [str(n) for n in range(DOCUMENT_IDS_SUBSCRIBED_MAX + 1)]

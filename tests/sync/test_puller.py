@@ -272,6 +272,7 @@ def test_a_row_announced_twice_is_awaited_once_and_the_checkpoint_waits_for_it()
     assert driven.finished is not None
 
 
+@pytest.mark.sec("SEC-17")
 def test_a_rev_that_comes_twice_has_no_effect_the_second_time() -> None:
     driven, peer = pulling(continuous=True)
     peer.send("changes", [[1, "a", "1-aa"]])
@@ -289,6 +290,7 @@ def test_a_rev_that_comes_twice_has_no_effect_the_second_time() -> None:
     assert driven.session.activity is Activity.IDLE
 
 
+@pytest.mark.sec("SEC-17")
 def test_a_rev_never_asked_for_is_taken_and_moves_nothing() -> None:
     driven, peer = pulling(continuous=True)
     peer.send("changes", [], no_reply=True)
@@ -327,6 +329,7 @@ def test_what_is_too_far_ahead_is_left_for_later_and_not_counted_twice() -> None
 # --- revisions that can't be taken ---------------------------------------------------------------
 
 
+@pytest.mark.sec("SEC-19")
 @pytest.mark.parametrize(
     ("properties", "body"),
     [

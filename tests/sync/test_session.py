@@ -483,6 +483,7 @@ def play(driven: Driven, peer: ScriptedPeer, act: tuple[Any, ...]) -> None:
         driven.elapse(act[1])
 
 
+@pytest.mark.sec("SEC-14")
 @settings(max_examples=80, deadline=None)
 @given(
     st.sampled_from([active(continuous=True), active(), passive(), passive(peer_is_settee=True)]),
@@ -530,3 +531,21 @@ def test_edits_at_any_moment_arrive_at_both(data: st.DataObject) -> None:
     assert b.session.activity is Activity.IDLE
     assert a.session.progress.pending == b.session.progress.pending == 0
     assert orjson.loads(left.own["cp-_default"]).get("local", 0) == left.last_seq[0]
+
+
+@pytest.mark.parametrize("knows", ["active", "passive"])
+def test_a_peer_that_is_not_known_for_settee_is_served_as_any_other(knows: str) -> None:
+    """A proxy may take away the header by which settee peers know each other."""
+    left, right = pair()
+    for storage, prefix in ((left, "l"), (right, "r")):
+        storage.fill(5, 0, prefix)
+        storage.save("both", {"from": prefix})
+        storage.save(f"{prefix}00002", {"n": "updated"})
+    for _ in range(3):
+        a = Driven(active(level=4, peer_is_settee=knows == "active", deltas=True), left)
+        b = Driven(passive(level=4, peer_is_settee=knows == "passive", deltas=True), right)
+        two = Two(a, b)
+        a.start()
+        two.run()
+        assert a.error is None
+    assert left.contents() == right.contents()

@@ -96,6 +96,13 @@ def test_legacy_ancestors_become_part_of_the_vector() -> None:
     assert heard == ("", "2-bb,1-aa", f"{v(5)}; {v(4, B)}, {encoded}")
 
 
+def test_the_trees_entry_in_a_vector_is_kept_among_legacy_ancestors() -> None:
+    entry = encode_tree("2-dd")
+    heard = PLAIN.heard({"rev": v(5), "history": f"{format_version(entry)}, 3-cc, 2-bb"})
+    encoded = format_version(encode_tree("3-cc"))
+    assert heard == ("", f"3-cc,2-bb,{name(2, entry)}", f"{v(5)}; {encoded}")
+
+
 def test_a_derived_name_among_legacy_ancestors_is_the_version_in_it() -> None:
     heard = PLAIN.heard({"rev": v(5), "history": tid(4, B, 3)})
     assert heard is not None

@@ -96,7 +96,7 @@ class Connection:
         flags = RPY | self._answer(number)
         if compress and len(payload) >= COMPRESS_BODY_BYTES_MIN:
             flags |= COMPRESSED
-        self._out.put(Outgoing(flags, number, payload))
+        self._out.put_reply(Outgoing(flags, number, payload))
 
     def reply_empty(self, numbers: Iterable[int]) -> None:
         """Queue an answer without properties and body to each of `numbers`."""
@@ -105,7 +105,7 @@ class Connection:
             urgent = self._in.unanswered.pop(number, None)
             assert urgent is not None, f"request {number} does not wait for an answer"
             if urgent:
-                self._out.put(Outgoing(RPY | URGENT, number, b"\x00"))
+                self._out.put_reply(Outgoing(RPY | URGENT, number, b"\x00"))
             else:
                 plain.append(number)
         self._out.put_empty_replies(plain)
@@ -113,7 +113,7 @@ class Connection:
     def reply_error(self, number: int, domain: str, code: int, message: str = "") -> None:
         """Queue an ERR as the answer to request `number`; `message` is for people."""
         payload = _error_payload(domain, code, message)
-        self._out.put(Outgoing(ERR | self._answer(number), number, payload))
+        self._out.put_reply(Outgoing(ERR | self._answer(number), number, payload))
 
     def reply_stream(
         self, number: int, properties: Mapping[str, str] = NO_PROPERTIES, *, compress: bool = False
@@ -184,6 +184,16 @@ class Connection:
     def outgoing_unanswered(self) -> int:
         """Our requests, queued or sent, whose answer has not come completely."""
         return self._out.unanswered_count
+
+    @property
+    def replies_waiting_bytes(self) -> int:
+        """Bytes of our answers that are queued, or sent in part; streamed ones apart."""
+        return self._out.replies_bytes
+
+    @property
+    def incoming_unfinished_bytes(self) -> int:
+        """Bytes, inflated, of messages of which frames are still to come; streamed ones apart."""
+        return self._in.incomplete_bytes
 
     @property
     def incoming_unanswered(self) -> int:

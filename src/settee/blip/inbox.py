@@ -37,6 +37,7 @@ from settee.blip.outbox import Outbox
 from settee.errors import PeerProtocolError
 from settee.limits import (
     ACK_INTERVAL_BYTES,
+    ACKS_IDLE_MAX,
     INBOUND_BYTES_MAX,
     MESSAGES_INCOMPLETE_BYTES_MAX,
     MESSAGES_INCOMPLETE_MAX,
@@ -83,11 +84,11 @@ class Inbox:
         "_decoder",
         "_failed",
         "_incomplete",
-        "_incomplete_bytes",
         "_incomplete_requests_count",
         "_out",
         "_requests_begun_count",
         "_streams",
+        "incomplete_bytes",
         "unanswered",
     )
 
@@ -102,7 +103,7 @@ class Inbox:
         self._incomplete: dict[tuple[int, bool], Incoming] = {}
         """(number, is a request) -> message; oldest first."""
         self._incomplete_requests_count = 0
-        self._incomplete_bytes = 0
+        self.incomplete_bytes: int = 0
         """Inflated, of all of them together."""
         self._acks_withheld = False
         self._streams: dict[object, _IncomingStream] = {}
@@ -124,6 +125,8 @@ class Inbox:
                 if kind > ERR:
                     if kind in (ACK_MSG, ACK_RPY):
                         self._out.acknowledged(number, kind == ACK_MSG, uvarint(frame, at)[0])
+                        if self._out.acks_idle > ACKS_IDLE_MAX + self._out.frames_made:
+                            raise violation("a flood of ACKs for nothing")
                     continue
                 payload = payload_of(frame, at, flags)
                 if flags & MORE_COMING or incomplete or awaited_streams:
@@ -215,10 +218,10 @@ class Inbox:
         elif kind != message.flags & TYPE_MASK:
             raise _mixed(number)
         message.add(payload, size, size - at)
-        self._incomplete_bytes += len(payload)
+        self.incomplete_bytes += len(payload)
         if not flags & MORE_COMING:
             self._finish(key, message, events)
-        elif self._incomplete_bytes > MESSAGES_INCOMPLETE_BYTES_MAX:
+        elif self.incomplete_bytes > MESSAGES_INCOMPLETE_BYTES_MAX:
             raise violation(
                 f"more than {MESSAGES_INCOMPLETE_BYTES_MAX} bytes of unfinished messages",
                 code=TOO_BIG,
@@ -238,7 +241,7 @@ class Inbox:
 
     def _finish(self, key: tuple[int, bool], message: Incoming, events: _Events) -> None:
         del self._incomplete[key]
-        self._incomplete_bytes -= len(message.buffer)
+        self.incomplete_bytes -= len(message.buffer)
         number, is_request = key
         payload = bytes(message.buffer)
         if is_request:
@@ -259,7 +262,7 @@ class Inbox:
         """
         if message.taken_bytes - message.acked_bytes < ACK_INTERVAL_BYTES:
             return
-        if self._incomplete_bytes > INBOUND_BYTES_MAX and message is not next(
+        if self.incomplete_bytes > INBOUND_BYTES_MAX and message is not next(
             iter(self._incomplete.values())
         ):
             self._acks_withheld = True

@@ -59,6 +59,12 @@ _STREAM_BUFFER_BYTES_LOW: Final = BLOB_CHUNK_BYTES
 _EMPTY: Final = b"\x00"
 """The payload of a message without properties and body."""
 
+_REPLY_UPKEEP_BYTES: Final = 256
+"""What a reply costs in memory beside its payload."""
+
+_EMPTY_REPLY_BYTES: Final = 40
+"""What an empty reply costs: a number in a queue."""
+
 
 class Outgoing:
     """A message on its way out."""
@@ -165,8 +171,11 @@ class Outbox:
         "_streams",
         "_streams_begun_count",
         "_urgent",
+        "acks_idle",
         "awaited",
         "awaited_streams",
+        "frames_made",
+        "replies_bytes",
         "requests_begun_count",
         "stopped",
         "stream_tokens",
@@ -186,6 +195,11 @@ class Outbox:
         """(number, is a request) -> message of which some frames are sent, for its ACKs."""
         self._streams: dict[int, OutgoingStream] = {}
         self._streams_begun_count = 0
+        self.acks_idle: int = 0
+        """ACKs that said nothing new."""
+        self.frames_made: int = 0
+        self.replies_bytes: int = 0
+        """Of replies that are queued, or sent in part; of streamed ones the end is not here yet."""
         self.requests_begun_count: int = 0
         """The number of the latest request of which a frame was made."""
         self.awaited: dict[int, object] = {}
@@ -209,8 +223,14 @@ class Outbox:
         """Queue a message behind those of its urgency."""
         (self._urgent if message.flags & URGENT else self._normal).append(message)
 
+    def put_reply(self, message: Outgoing) -> None:
+        """Queue the answer to a request of the peer's."""
+        self.replies_bytes += len(message.payload) + _REPLY_UPKEEP_BYTES
+        self.put(message)
+
     def put_empty_replies(self, numbers: list[int]) -> None:
         """Queue empty replies, none of them urgent."""
+        self.replies_bytes += _EMPTY_REPLY_BYTES * len(numbers)
         self._normal.extend(numbers)
 
     def put_ack(self, number: int, to_request: bool, count: int) -> None:
@@ -226,6 +246,7 @@ class Outbox:
         """
         message = self._sending.get((number, of_request))
         if message is None or count <= message.acked_bytes:
+            self.acks_idle += 1
             return
         message.acked_bytes = min(count, message.sent_bytes)
         self._wake(message)
@@ -292,6 +313,7 @@ class Outbox:
                 if left < _OVERHEAD_BYTES and frames:
                     break
                 del queue[0]
+                self.replies_bytes -= _EMPTY_REPLY_BYTES
                 frame = encode(message, RPY, _EMPTY)
             else:
                 if urgent and not from_urgent:
@@ -306,6 +328,7 @@ class Outbox:
             self._normal_turn = from_urgent
             frames.append(frame)
             left -= len(frame)
+        self.frames_made += len(frames)
         return frames
 
     def _frame(self, message: Outgoing, count: int) -> bytes:
@@ -336,7 +359,9 @@ class Outbox:
         flags = message.flags
         if isinstance(message, OutgoingStream):
             del self._streams[message.handle]
-        elif not flags & (TYPE_MASK | NO_REPLY):
+        elif flags & TYPE_MASK:
+            self.replies_bytes -= len(message.payload) + _REPLY_UPKEEP_BYTES
+        elif not flags & NO_REPLY:
             # From now on, and not before, the peer may answer this request.
             awaited = self.awaited_streams if message.stream_reply else self.awaited
             awaited[message.number] = message.token

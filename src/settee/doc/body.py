@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import marshal
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from operator import add
@@ -24,7 +25,13 @@ import orjson
 
 from settee.doc.blob import absorb_attachments
 from settee.errors import InvalidDocumentError
-from settee.limits import DOCUMENT_BODY_BYTES_MAX, INTEGER_MAX, INTEGER_MIN, JSON_DEPTH_MAX
+from settee.limits import (
+    DOCUMENT_BODY_BYTES_MAX,
+    INTEGER_MAX,
+    INTEGER_MIN,
+    JSON_CONTAINERS_MAX,
+    JSON_DEPTH_MAX,
+)
 
 __all__ = ["canonical", "check_reserved", "dump", "dump_many", "load", "strip_reserved"]
 
@@ -34,6 +41,11 @@ _PLAIN: Final = (
     | orjson.OPT_PASSTHROUGH_SUBCLASS
 )
 _INTEGER_DIGITS_MAX: Final = 20
+_INTEGER_DIGITS_SAFE: Final = 18
+"""With a sign or without, these fit in 64 bits."""
+
+_DOUBTFUL: Final = re.compile(rb"[0-9]{19}|[0-9][eE]")
+_TEXT: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 _BATCH_BYTES_MAX: Final = 2**20
 """Bodies that `dump_many` checks in one go: beyond this one by one costs no more."""
@@ -51,23 +63,43 @@ def load(body: bytes) -> dict[str, object]:
     Raises InvalidDocumentError, with a sentence that says why, for what some peer could not take
     or would read differently: malformed JSON, another top-level type, nesting deeper than
     `JSON_DEPTH_MAX`, a key twice in one object, integers outside `INTEGER_MIN` … `INTEGER_MAX`,
-    numbers that overflow, NaN, lone surrogates, more than `DOCUMENT_BODY_BYTES_MAX` bytes.
+    numbers that overflow, NaN, lone surrogates, more than `DOCUMENT_BODY_BYTES_MAX` bytes or
+    `JSON_CONTAINERS_MAX` objects and arrays.
     """
     if len(body) > DOCUMENT_BODY_BYTES_MAX:
         raise _too_large(len(body))
+    opened = _check_containers(body)
     try:
         value = _loads(body)
     except orjson.JSONDecodeError as error:
         raise InvalidDocumentError(f"the body is not valid JSON: {error}") from None
     if type(value) is not dict:
         raise InvalidDocumentError("the body must be a JSON object")
-    if body.count(b"{") + body.count(b"[") > JSON_DEPTH_MAX and _depth_exceeded(value):
+    if opened > JSON_DEPTH_MAX and _depth_exceeded(value):
         raise _too_deep()
     # Written again it is the same, byte for byte: then no key was lost and no integer rounded.
     # (Equal lengths would not do: a rounded integer and one space make up for each other.)
-    if _dumps(value) != body:
+    again = _dumps(value)
+    if again != body and not _says_the_same(body, again):
         _check_strictly(body)
     return value
+
+
+def _check_containers(body: bytes) -> int:
+    """Return how many objects and arrays a body has at most; raise if they are too many.
+
+    Before it is read: what is read of so many would fill the memory.
+    """
+    opened = body.count(b"{") + body.count(b"[")
+    if opened > JSON_CONTAINERS_MAX:  # Those inside texts don't count.
+        bare = _TEXT.sub(b"", body)
+        opened = bare.count(b"{") + bare.count(b"[")
+        if opened > JSON_CONTAINERS_MAX:
+            raise InvalidDocumentError(
+                f"the body has more than {JSON_CONTAINERS_MAX} objects and arrays; split it into "
+                "several documents"
+            )
+    return opened
 
 
 def _depth_exceeded(value: object) -> bool:
@@ -84,6 +116,15 @@ def _depth_exceeded(value: object) -> bool:
     return True
 
 
+def _says_the_same(body: bytes, again: bytes) -> bool:
+    """Tell quickly whether what was read and written again lost nothing; False: look closely.
+
+    With a key goes a text, and only numbers that are long or have an exponent may be rounded.
+    """
+    bare, texts = _TEXT.subn(b'"', body)
+    return _DOUBTFUL.search(bare) is None and _TEXT.subn(b'"', again)[1] == texts
+
+
 def _check_strictly(body: bytes) -> None:
     """Raise InvalidDocumentError for what the fast parser lets pass in well-formed JSON."""
     json.loads(
@@ -95,26 +136,27 @@ def _check_strictly(body: bytes) -> None:
     )
 
 
-def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
+def _object(pairs: list[tuple[str, object]]) -> None:
+    """Look for keys that come twice; what was read is not needed a second time."""
+    if len(pairs) > 1 and len(dict(pairs)) != len(pairs):
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
                 raise InvalidDocumentError(f"the body has the key {key[:80]!r} twice in one object")
             seen.add(key)
-    return value
 
 
-def _integer(digits: str) -> int:
+def _integer(digits: str) -> None:
+    if len(digits) <= _INTEGER_DIGITS_SAFE:
+        return
     if len(digits) <= _INTEGER_DIGITS_MAX and INTEGER_MIN <= int(digits) <= INTEGER_MAX:
-        return int(digits)
+        return
     raise InvalidDocumentError(f"the integer {digits[:40]} in the body does not fit in 64 bits")
 
 
-def _float(digits: str) -> float:
-    if math.isfinite(value := float(digits)):
-        return value
+def _float(digits: str) -> None:
+    if math.isfinite(float(digits)):
+        return
     raise InvalidDocumentError(f"the number {digits[:40]} in the body is too large")
 
 
@@ -142,7 +184,8 @@ def dump(value: Mapping[str, object]) -> bytes:
         exact = False
     if not exact:
         body = _dumps(_plain(value, "", 1))
-    elif body.count(b"{") + body.count(b"[") > JSON_DEPTH_MAX:
+    opened = _check_containers(body)
+    if exact and opened > JSON_DEPTH_MAX:
         _plain(value, "", 1)
     if len(body) > DOCUMENT_BODY_BYTES_MAX:
         raise _too_large(len(body))

@@ -55,6 +55,7 @@ from settee.doc.version import (
     edit,
     entries,
     order_key,
+    parse_vector,
     rte_time,
     source_hex,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "history_for",
     "known",
     "learn",
+    "name_of",
     "rank",
     "relate",
     "resolve",
@@ -110,12 +112,17 @@ def relate(
     """Tell how a revision stands to the current one (None: there is no such document).
 
     `history`: its ancestors, newest first; names must have passed `revision.check_history`.
-    `vector`: its vector if the peer told it; then vectors decide, else the names do. Never UNKNOWN.
+    `vector`: its vector if the peer told it; then vectors decide, else the names do. Without a
+    `tid` the names are those that a 4.x peer remembers of its tree: where only tree times would put
+    ours below, they can tell that it is not. Never UNKNOWN.
     """
     if state is None:
         return Relation.NEWER
     if vector is not None:
-        return _BY_ORDER[compare(vector, state.vector)]
+        relation = _BY_ORDER[compare(vector, state.vector)]
+        if relation is Relation.NEWER and not tid and _is_beside(state, history):
+            return Relation.CONFLICT
+        return relation
     relation = known(state, tid)
     has_mine = any(is_same(state, ancestor) for ancestor in history)
     if relation is not Relation.UNKNOWN:
@@ -132,6 +139,24 @@ def relate(
     if len(history) >= PRUNED_NAMES_MIN and generation(history[-1]) > generation(state.tid):
         return Relation.NEWER  # Its tree was pruned before it reached us.
     return Relation.CONFLICT
+
+
+def _is_beside(state: State, history: Sequence[str]) -> bool:
+    """Tell whether a peer's tree passed the place of ours without our revision.
+
+    In a vector all trees are one author, so siblings look like ancestors. `history`: the tree names
+    that a peer told behind a vector; a derived one of a tree's version is an entry of the vector.
+    """
+    cv = state.vector.cv
+    if not history or cv.source != RTE or not any(map(is_native, (state.tid, *state.aka))):
+        return False
+    for tid in history:
+        if is_same(state, tid):
+            return False
+        version = version_of(tid)
+        if version.source == RTE and version.time > cv.time and not is_native(tid):
+            return False  # What the peer merged with: perhaps a descendant of ours.
+    return born_at(history, cv.time >> 40)
 
 
 # --- new states ---------------------------------------------------------------------------------
@@ -243,6 +268,15 @@ def _sorted(names: Iterable[str], vector: Vector) -> tuple[str, ...]:
     if len(kept) > 1:
         return tuple(sorted(kept, key=by_height)[:HISTORY_NAMES_MAX])
     return tuple(kept)
+
+
+def name_of(vector: str) -> str:
+    """Return a tree name for a revision of which only the vector is known, in wire form.
+
+    It is the least that it can have; by the version in it any other name is known to be the same.
+    """
+    parsed = parse_vector(vector)
+    return name(least_generation(parsed), parsed.cv)
 
 
 def learn(state: State, tid: str, vector: Vector | None = None) -> State | None:

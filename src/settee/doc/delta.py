@@ -1,7 +1,7 @@
 """Deltas: what changed between two bodies, as JSON (wire protocol 7.1).
 
 Room: pure document.
-Touches: plain values.
+Touches: settee.limits, plain values.
 Never touches: sockets, files, the wall clock, randomness.
 
 A delta of an object is an object of the keys that changed. ``[]`` deletes, ``[x]`` is the new value
@@ -19,6 +19,7 @@ import orjson
 
 from settee.doc.body import dump, load
 from settee.errors import InvalidDocumentError
+from settee.limits import DELTA_TEXT_STEPS_MAX
 
 __all__ = ["CorruptDelta", "apply", "apply_body", "difference", "make"]
 
@@ -129,11 +130,12 @@ def _patched_text(old: str, ops: str) -> str:
     source = old.encode()
     script = ops.encode()
     pieces: list[bytes] = []
-    taken = at = 0
+    taken = at = steps = 0
     while at < len(script):
         match = _COUNT.match(script, at)
-        if match is None:
-            raise CorruptDelta("the delta has a malformed text change")
+        steps += 1
+        if match is None or steps > DELTA_TEXT_STEPS_MAX:
+            raise CorruptDelta("the delta has a malformed text change, or one of too many steps")
         count = int(match[1])
         at = match.end()
         if match[2] == b"+":

@@ -65,7 +65,7 @@ class RevisionIn(NamedTuple):
 
     @property
     def called(self) -> str:
-        """What to call it in a message."""
+        """What to call it in a message to a person."""
         return self.tid or self.vector
 
 

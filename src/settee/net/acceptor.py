@@ -21,6 +21,7 @@ from typing import Any, Final, Literal
 
 from settee.errors import PeerProtocolError
 from settee.limits import (
+    BROKEN_LINKS_MAX,
     CONNECTIONS_MAX,
     CONNECTIONS_PER_IP_MAX,
     CONNECTIONS_UNAUTHENTICATED_MAX,
@@ -43,6 +44,7 @@ from settee.net.http1 import (
 )
 from settee.net.link import Link, LinkEvents, PeerInfo, SocketLink
 from settee.net.listening import listen
+from settee.net.manners import Manners
 from settee.net.tls import (
     Handshake,
     ServerTLS,
@@ -243,6 +245,7 @@ class Acceptor:
         self._greeting: set[asyncio.Task[None]] = set()
         self._open_count = 0
         self._per_address: Counter[str] = Counter()
+        self._manners = Manners()
 
     # Its life ----------------------------------------------------------------------------------
 
@@ -308,7 +311,9 @@ class Acceptor:
 
     def _admit(self, sock: socket.socket, address: str, port: int) -> None:
         limits = self._limits
-        if self._per_address[address] >= limits.per_address_max:
+        if self._manners.shut_out(address, asyncio.get_running_loop().time()):
+            problem = f"{BROKEN_LINKS_MAX} links of this address broke the protocol just now"
+        elif self._per_address[address] >= limits.per_address_max:
             problem = f"more than {limits.per_address_max} connections from this address"
         elif len(self._greeting) >= limits.unauthenticated_max:
             problem = f"more than {limits.unauthenticated_max} connections that are not open yet"
@@ -481,6 +486,8 @@ class Acceptor:
         def gone() -> None:
             self._open_count -= 1
             self._leave(peer.address)
+            if link.broken:
+                self._manners.broke(peer.address, asyncio.get_running_loop().time())
 
         self._open_count += 1
         link = SocketLink(wire, server=True, peer=peer, heartbeat_s=self._heartbeat_s, on_gone=gone)

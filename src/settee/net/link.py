@@ -53,6 +53,9 @@ CLOSE_POLICY: Final = 1008
 CLOSE_OUR_BUG: Final = 1011
 CLOSE_TRY_AGAIN: Final = 4001
 
+_BROKEN: Final = frozenset({1002, 1003, 1007, CLOSE_POLICY, 1009})
+"""What we close with when a peer breaks the protocol."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerInfo:
@@ -243,6 +246,12 @@ class SocketLink:
             self._was_full = True
             return False
         return True
+
+    @property
+    def broken(self) -> bool:
+        """Whether it was ended, or is being ended, because the peer broke the protocol."""
+        info = self._info
+        return info is not None and not info.by_peer and info.code in _BROKEN
 
     @property
     def last_heard_s(self) -> float:

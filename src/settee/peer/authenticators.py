@@ -69,7 +69,8 @@ class BasicAuthenticator:
                 raise ConfigError(field, "must not contain control characters")
         if ":" in user:
             raise ConfigError("user", "must not contain a colon")
-        self.user: Final = user
+        self.user: Final[str] = user
+        """The user name."""
         self._password: Final = password
 
     def __repr__(self) -> str:
@@ -98,7 +99,8 @@ class SessionAuthenticator:
             raise ConfigError("session_id", "must be visible ASCII without quotes, commas or ;")
         if not _COOKIE_NAME.match(cookie_name):
             raise ConfigError("cookie_name", "must be letters, digits and hyphens")
-        self.cookie_name: Final = cookie_name
+        self.cookie_name: Final[str] = cookie_name
+        """The cookie that carries the session."""
         self._session_id: Final = session_id
 
     def __repr__(self) -> str:
@@ -168,7 +170,8 @@ class ClientCertificateAuthenticator:
     def __init__(self, identity: TLSIdentity) -> None:
         if not isinstance(identity, TLSIdentity):
             raise ConfigError("identity", f"must be a TLSIdentity, not {type(identity).__name__}")
-        self.identity: Final = identity
+        self.identity: Final[TLSIdentity] = identity
+        """What is shown."""
 
     def __repr__(self) -> str:
         return f"ClientCertificateAuthenticator({self.identity!r})"

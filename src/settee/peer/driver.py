@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from settee.errors import ConnectionFailedError, SetteeError, SyncError
-from settee.limits import WRITE_BYTES_MAX
+from settee.limits import LOGGED_PER_SESSION_MAX, WRITE_BYTES_MAX
 from settee.logs import peer_log
 from settee.net.link import CloseInfo, Link
 from settee.peer.effects import EffectRunner
@@ -147,15 +147,24 @@ class SessionDriver:
             link.send(frames)
         for ticket, effect in session.effects():  # Blobs are read on as frames go out.
             self._runner.run(ticket, effect)
-        if session.wants_reading_paused != self._paused:
-            self._paused = not self._paused
+        pause = session.wants_reading_paused or (session.waits_for_link and not link.writable)
+        if pause != self._paused:
+            self._paused = pause
             if self._paused:
                 link.pause()
             else:
                 link.resume()
         for event in session.events():
             self._happened(event)
+        held = 0 if session.is_finished else session.held_bytes
+        crowding = self._runtime.crowd.holds(self, held)
+        if crowding is not None:
+            self._runtime.call(crowding.give_way)
         self._arm()
+
+    def give_way(self) -> None:
+        """End, for others: all together hold too much, and this one holds most."""
+        self._step(lambda _: self.session.end(_too_much()))
 
     def _happened(self, event: Event) -> None:
         if isinstance(event, Finished):
@@ -183,14 +192,27 @@ class SessionDriver:
 
     def _finish(self) -> None:
         self._ended = True
+        self._runtime.crowd.holds(self, 0)
         self._unlisten()
         self._arm()
         self._runner.close()
         for event in self.session.events():
             if not isinstance(event, Finished):
                 self._on_event(event)
+        ignored = self.session.ignored_count
+        if ignored > LOGGED_PER_SESSION_MAX:
+            self._log.warning("%d bad messages were ignored, most of them unlogged", ignored)
         self._log.info("session ended: %s", self.error or "done")
         self.done.set()
+
+
+def _too_much() -> SyncError:
+    return SyncError(
+        "too much is under way here, and most of it on this link; come back later",
+        domain="HTTP",
+        code=503,
+        transient=True,
+    )
 
 
 def _error_of_close(info: CloseInfo, active: bool) -> SetteeError | None:

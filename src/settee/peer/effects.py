@@ -14,7 +14,7 @@ from typing import Any
 
 from settee.doc.blob import Prover
 from settee.errors import ClosedError, NotFoundError, SetteeError
-from settee.limits import BLOB_CHUNK_BYTES
+from settee.limits import BASES_READ_BYTES_MAX, BLOB_CHUNK_BYTES
 from settee.peer.hooks import Hooks
 from settee.peer.runtime import Runtime, as_settee_error
 from settee.store import Store, Writer, bases, checkpoints, feed, marks, revisions
@@ -129,7 +129,10 @@ class EffectRunner:
                     return revisions.read(reader, self._keys[collection], doc_ids, wanted)
                 case ReadBases(collection, named):
                     found = bases.read(
-                        reader, self._keys[collection], [(id_, (tid,)) for id_, tid in named]
+                        reader,
+                        self._keys[collection],
+                        [(id_, (tid,)) for id_, tid in named],
+                        bytes_max=BASES_READ_BYTES_MAX,
                     )
                     return [None if one is None else one[1] for one in found]
                 case ReadChanges(collection, since, limit, only, active_only):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from settee.db.document import Document
 from settee.db.values import decode, encode
 from settee.doc import body as bodies
+from settee.doc import conflict
 from settee.doc.records import DELETED, HAS_BLOBS, Applied, Outcome, RevisionIn, Settlement
 from settee.errors import ConflictError, InvalidDocumentError, SetteeError, UsageError
 from settee.ids import CollectionName
@@ -276,7 +277,8 @@ class Hooks:
 
     def _remote_document(self, collection: Collection, item: RevisionIn) -> Document:
         flags = HAS_BLOBS if item.blobs else 0
-        return self._document(collection, item.doc_id, item.body, flags, 0, item.called)
+        tid = item.tid or conflict.name_of(item.vector)
+        return self._document(collection, item.doc_id, item.body, flags, 0, tid)
 
     def _document(
         self, collection: Collection, doc_id: str, body: bytes, flags: int, seq: int, tid: str

@@ -7,16 +7,16 @@ Lives on the runtime's loop; `URLEndpointListener` is its blocking skin and
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, final
 
 from settee.errors import ConfigError
-from settee.identity import TLSIdentity
+from settee.identity import CertificateInfo, TLSIdentity
 from settee.ids import CollectionName
-from settee.limits import HEARTBEAT_S
+from settee.limits import HEARTBEAT_S, LOGGED_PER_SESSION_MAX
 from settee.logs import printable, room_log
 from settee.net.acceptor import Accept, Acceptor, Refusal, Refuse, UpgradeRequest
 from settee.net.discovery import Advertiser, device_name
@@ -95,21 +95,26 @@ class ListenerConnection:
         served: Served,
         since: datetime,
     ) -> None:
-        self.number: Final = number
+        self.number: Final[int] = number
         """Counts the connections of this listener, from 1."""
-        self.user: Final = who.user
+        self.user: Final[str | None] = who.user
         """Who it is, by its password or its certificate; None if it is anonymous."""
-        self.identity: Final = who.identity
+        self.identity: Final[CertificateInfo | None] = who.identity
         """The certificate that it showed; None if it was not asked for one."""
-        self.database: Final = served.db.name
+        self.database: Final[str] = served.db.name
         """Name of the database that it replicates with."""
-        self.address: Final = link.peer.address
-        self.port: Final = link.peer.port
-        self.user_agent: Final = printable(link.peer.user_agent, 100)
+        self.address: Final[str] = link.peer.address
+        """Its IP address."""
+        self.port: Final[int] = link.peer.port
+        """Its TCP port."""
+        self.user_agent: Final[str] = printable(link.peer.user_agent, 100)
         """What its program calls itself; not to be trusted."""
-        self.subprotocol: Final = link.peer.subprotocol
-        self.tls_version: Final = link.peer.tls_version
-        self.since: Final = since
+        self.subprotocol: Final[str] = link.peer.subprotocol
+        """The protocol and its level, such as ``BLIP_3+CBMobile_3``."""
+        self.tls_version: Final[str | None] = link.peer.tls_version
+        """Such as ``TLSv1.3``; None without TLS."""
+        self.since: Final[datetime] = since
+        """When it connected (an aware datetime)."""
         self._driver: Final = driver
         self._db: Final = served.db
 
@@ -167,6 +172,7 @@ class PassivePeer:
         self._network: Network | None = None
         self._port = options.port
         self._accepted = 0
+        self._refused_documents: Counter[int] = Counter()  # By the number of the connection.
 
     # --- life -------------------------------------------------------------------------------------
 
@@ -387,6 +393,9 @@ class PassivePeer:
     async def _until_gone(self, connection: ListenerConnection, driver: SessionDriver) -> None:
         await driver.done.wait()
         self.connections = tuple(c for c in self.connections if c is not connection)
+        refused = self._refused_documents.pop(connection.number, 0)
+        if refused > LOGGED_PER_SESSION_MAX:
+            _log.warning("%d documents of a peer were refused, most of them unlogged", refused)
         self._tell()
 
     def _refused(self, refusal: Refusal) -> None:
@@ -400,7 +409,9 @@ class PassivePeer:
             return
         for doc_id, _, error, _ in event.documents:
             if error is not None:
-                _log.warning("document %r from a peer was refused: %s", doc_id, error)
+                self._refused_documents[number] += 1
+                if self._refused_documents[number] <= LOGGED_PER_SESSION_MAX:
+                    _log.warning("document %r from a peer was refused: %s", doc_id, error)
         if self.document_listeners:
             connection = next((c for c in self.connections if c.number == number), None)
             for listener in self.document_listeners if connection is not None else ():

@@ -18,6 +18,7 @@ from settee.errors import ClosedError, SetteeError
 from settee.limits import LOGIN_CHECKS_AT_ONCE_MAX
 from settee.logs import room_log
 from settee.net.wire import ReadBuffer
+from settee.peer.crowd import Crowd
 
 __all__ = ["Runtime", "new_event_loop"]
 
@@ -55,6 +56,8 @@ class Runtime:
         )
         self.reads: ReadBuffer = ReadBuffer()
         """What all links of this loop read into."""
+        self.crowd: Crowd[Any] = Crowd()
+        """What all sessions of this loop hold of their peers' messages."""
         self._thread: threading.Thread | None = None
         self._closed = False
         self._tasks: set[asyncio.Task[Any]] = set()

@@ -65,7 +65,9 @@ class Target:
             raise ConfigError("target", f"names no host: {url[:200]!r}")
         path = unquote(parts.path).strip("/")
         if not path:
-            raise ConfigError("target", f"names no database: {url[:200]!r}/DATABASE")
+            raise ConfigError(
+                "target", f"names no database: write {url[:200].rstrip('/')}/DATABASE"
+            )
         if parts.query or parts.fragment:
             raise ConfigError("target", "must not have a query or a fragment")
         secure = parts.scheme == "wss"

@@ -78,12 +78,19 @@ def _digest(tid: str) -> str:
 
 
 def read(
-    reader: Reader, key: int, wanted: Sequence[tuple[str, Sequence[str]]]
+    reader: Reader,
+    key: int,
+    wanted: Sequence[tuple[str, Sequence[str]]],
+    *,
+    bytes_max: int | None = None,
 ) -> list[tuple[str, bytes] | None]:
     """Return for each (document ID, revisions, best first) the first that is held, with its body.
 
-    The current revision counts too; tombstones don't.
+    The current revision counts too; tombstones don't. With `bytes_max` the answer ends before the
+    bodies exceed it together, but has one at least.
     """
+    if bytes_max is not None:
+        wanted = wanted[: _fitting(reader, key, [doc_id for doc_id, _ in wanted], bytes_max)]
     ids = orjson.dumps([doc_id for doc_id, _ in wanted]).decode()
     table = documents_table(key)
     within = "IN (SELECT value FROM json_each(?))"
@@ -101,6 +108,25 @@ def read(
     ):
         held.setdefault(doc_id, []).append((tid, "", body))
     return [_first(held.get(doc_id, ()), revisions) for doc_id, revisions in wanted]
+
+
+def _fitting(reader: Reader, key: int, doc_ids: Sequence[str], bytes_max: int) -> int:
+    """Return of how many documents, in this order, the bodies fit; at least one."""
+    sizes: dict[str, int] = dict(
+        reader.rows(
+            "SELECT d.id, max(ifnull(octet_length(d.body), 0), ifnull((SELECT "
+            "max(octet_length(b.body)) FROM bases b "
+            f"WHERE b.collection = {key:d} AND b.doc = d.doc), 0)) "
+            f"FROM {documents_table(key)} d WHERE d.id IN (SELECT value FROM json_each(?))",
+            (orjson.dumps(list(doc_ids)).decode(),),
+        )
+    )
+    total = 0
+    for place, doc_id in enumerate(doc_ids):
+        total += sizes.get(doc_id, 0)
+        if total > bytes_max:
+            return max(1, place)
+    return len(doc_ids)
 
 
 def _first(

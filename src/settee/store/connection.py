@@ -150,6 +150,10 @@ def open_connection(
     return connection
 
 
+Kinds = frozenset[tuple[type, ...]]
+"""The types of a row's columns, one tuple for each combination that may be."""
+
+
 class Reader:
     """A connection to run statements on; not for two threads at a time.
 
@@ -170,6 +174,19 @@ class Reader:
             return self._execute(sql, bindings).fetchall()
         except _ERRORS as exc:
             raise translated(exc, self.path) from exc
+
+    def sound_rows(self, sql: str, bindings: Sequence[Any], kinds: Kinds) -> list[Row]:
+        """Run a statement and return all its rows, which have to be of one of these `kinds`.
+
+        A damaged file gives numbers where there was text. Raises CorruptDatabaseError for them.
+        """
+        rows = self.rows(sql, bindings)
+        if not kinds.issuperset([tuple(map(type, row)) for row in rows]):
+            raise CorruptDatabaseError(
+                f"{self.path} is damaged: a column holds values of another kind; restore it from "
+                "a copy"
+            )
+        return rows
 
     def row(self, sql: str, bindings: Sequence[Any] = ()) -> Row | None:
         """Run a statement and return its first row, None if there is none."""

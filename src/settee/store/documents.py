@@ -85,6 +85,8 @@ class Saved(NamedTuple):
     tid: str
 
 
+_ID: Final = frozenset({(str,)})
+_KINDS: Final = frozenset((str, int, str, int, str, bytes, last) for last in (int, type(None)))
 _COLUMNS: Final = "id, seq, tid, flags, vector, CAST(body AS BLOB), expires"
 _document: Final = cast("Any", partial(tuple.__new__, StoredDocument))
 _save_of: Final = cast("Any", partial(tuple.__new__, Saved))
@@ -103,13 +105,14 @@ def _select(key: int, tail: str) -> str:
 
 def get(reader: Reader, key: int, doc_id: str) -> StoredDocument | None:
     """Return one document, a tombstone too; None if it was never stored."""
-    rows = reader.rows(_select(key, "id = ?"), (doc_id,))
+    rows = reader.sound_rows(_select(key, "id = ?"), (doc_id,), _KINDS)
     return cast("StoredDocument", _document(rows[0])) if rows else None
 
 
 def get_many(reader: Reader, key: int, doc_ids: Sequence[str]) -> list[StoredDocument | None]:
     """Return documents in the order asked for, None where there is none."""
-    rows = reader.rows(_select(key, "id IN (SELECT value FROM json_each(?))"), (as_json(doc_ids),))
+    sql = _select(key, "id IN (SELECT value FROM json_each(?))")
+    rows = reader.sound_rows(sql, (as_json(doc_ids),), _KINDS)
     found = {row[0]: _document(row) for row in rows}
     return [found.get(doc_id) for doc_id in doc_ids]
 
@@ -128,7 +131,7 @@ def iterate(
 def iterate_rows(reader: Reader, key: int, after_id: str, limit: int) -> list[Row]:
     """Return the page of `iterate` as plain rows, of the fields of `StoredDocument`."""
     sql = _select(key, f"id > ? AND flags & {DELETED} = 0 ORDER BY id LIMIT ?")
-    return reader.rows(sql, (after_id, limit))
+    return reader.sound_rows(sql, (after_id, limit), _KINDS)
 
 
 def ids(reader: Reader, key: int, after_id: str = "", limit: int = PAGE_ROWS) -> list[str]:
@@ -137,7 +140,7 @@ def ids(reader: Reader, key: int, after_id: str = "", limit: int = PAGE_ROWS) ->
         f"SELECT id FROM {documents_table(key)} "
         f"WHERE id > ? AND flags & {DELETED} = 0 ORDER BY id LIMIT ?"
     )
-    return [row[0] for row in reader.rows(sql, (after_id, limit))]
+    return [row[0] for row in reader.sound_rows(sql, (after_id, limit), _ID)]
 
 
 def count(reader: Reader, key: int) -> int:
@@ -146,7 +149,9 @@ def count(reader: Reader, key: int) -> int:
     row = reader.row(sql, (key,))
     if row is None:
         raise NotFoundError(f"the collection was deleted from {reader.path}")
-    return int(row[0])
+    if type(row[0]) is not int:
+        raise CorruptDatabaseError(f"{reader.path} is damaged: restore it from a copy")
+    return row[0]
 
 
 # --- saving -------------------------------------------------------------------------------------
@@ -484,7 +489,7 @@ def due(reader: Reader, key: int, now_ms: int, limit: int = PAGE_ROWS) -> list[s
         f"SELECT id FROM {documents_table(key)} "
         "WHERE expires IS NOT NULL AND expires <= ? ORDER BY expires LIMIT ?"
     )
-    return [row[0] for row in reader.rows(sql, (now_ms, limit))]
+    return [row[0] for row in reader.sound_rows(sql, (now_ms, limit), _ID)]
 
 
 def next_expiry(reader: Reader) -> int | None:

@@ -14,13 +14,14 @@ from functools import lru_cache, partial
 from typing import Any, Final, cast
 
 from settee.doc.records import DELETED, ChangeRow, ChangesPage
-from settee.errors import NotFoundError
+from settee.errors import CorruptDatabaseError, NotFoundError
 from settee.store.connection import Reader
 from settee.store.documents import as_json
 from settee.store.schema import documents_table
 
 __all__ = ["changes", "last_seq"]
 
+_KINDS: Final = frozenset({(int, str, str, int, int, str)})
 _change: Final = cast("Any", partial(tuple.__new__, ChangeRow))
 
 
@@ -46,7 +47,9 @@ def last_seq(reader: Reader, key: int) -> int:
     row = reader.row("SELECT last_seq FROM collections WHERE key = ? AND NOT dropped", (key,))
     if row is None:
         raise NotFoundError(f"the collection was deleted from {reader.path}")
-    return int(row[0])
+    if type(row[0]) is not int:
+        raise CorruptDatabaseError(f"{reader.path} is damaged: restore it from a copy")
+    return row[0]
 
 
 def changes(
@@ -73,4 +76,4 @@ def changes(
         bindings.append(as_json(doc_ids))
     bindings.append(limit)
     sql = _sql(key, remote is not None, doc_ids is not None, active_only)
-    return ChangesPage(list(map(_change, reader.rows(sql, bindings))), end)
+    return ChangesPage(list(map(_change, reader.sound_rows(sql, bindings, _KINDS))), end)

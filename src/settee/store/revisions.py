@@ -56,6 +56,10 @@ _held: Final = cast("Any", partial(tuple.__new__, Held))
 # --- reading ------------------------------------------------------------------------------------
 
 
+_HELD_KINDS: Final = frozenset({(str, str, int, str, str, str, str, int)})
+_READ_KINDS: Final = frozenset({(str, int, str, str, int, str, bytes)})
+
+
 @lru_cache(maxsize=512)
 def _held_sql(key: int, marked: bool) -> str:
     if marked:
@@ -76,7 +80,7 @@ def held(reader: Reader, key: int, doc_ids: Sequence[str], remote: int | None) -
     """
     bindings: list[Any] = [] if remote is None else [remote]
     bindings.append(as_json(doc_ids))
-    rows = reader.rows(_held_sql(key, remote is not None), bindings)
+    rows = reader.sound_rows(_held_sql(key, remote is not None), bindings, _HELD_KINDS)
     if not rows:
         return [None] * len(doc_ids)
     found = {row[0]: _held((row[1], bool(row[2]), *row[3:])) for row in rows}
@@ -104,7 +108,7 @@ def read(
     """
     found = {
         row[0]: RevisionOut(row[0], row[1], row[2], row[3], bool(row[4] & DELETED), row[5], row[6])
-        for row in reader.rows(_read_sql(key), (as_json(doc_ids),))
+        for row in reader.sound_rows(_read_sql(key), (as_json(doc_ids),), _READ_KINDS)
     }
     result = [found.get(doc_id) for doc_id in doc_ids]
     if any(bases_wanted):

@@ -31,7 +31,7 @@ from settee.errors import (
     SyncError,
 )
 from settee.ids import is_document_id
-from settee.limits import DOCUMENT_BODY_BYTES_MAX, INBOUND_BYTES_MAX
+from settee.limits import DOCUMENT_BODY_BYTES_MAX, INBOUND_BYTES_MAX, SEQUENCE_BYTES_MAX
 from settee.sync.effects import FilterPull, FindMissingBlobs, ReadBases
 
 if TYPE_CHECKING:
@@ -122,6 +122,8 @@ class Arrivals:
             raise PeerProtocolError(f"rev without a usable id and rev ({doc_id[:40]!r})")
         if self._session.config.active and not sequence:
             raise PeerProtocolError("rev without a sequence")
+        if len(sequence) > SEQUENCE_BYTES_MAX:
+            raise PeerProtocolError("the sequence of a rev is too long")
         base: str | None = properties.get("deltaSrc", "")
         if base:
             base = dialect.tid_of(base)
@@ -184,8 +186,9 @@ class Arrivals:
 
     def _bases_read(self, patches: list[_Patch], bodies: list[bytes | None]) -> None:
         self._reading_bases = False
-        for patch, base in zip(patches, bodies, strict=True):
-            self._under_way_count -= 1
+        self._under_way_count -= len(patches)
+        self._patches[:0] = patches[len(bodies) :]  # Large ones: the rest has its turn later.
+        for patch, base in zip(patches, bodies, strict=False):
             try:
                 coming = self._patched(patch, base)
             except (InvalidDocumentError, PeerProtocolError) as exc:

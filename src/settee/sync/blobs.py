@@ -84,12 +84,23 @@ class BlobExchange:
         self._allowed: Counter[str] = Counter()
         self._serving: dict[int, _Serving] = {}
         self._opening = 0
-        self._requests: deque[tuple[Request, str]] = deque()  # To be served, in turn.
+        self._requests: deque[tuple[int, bool, str]] = deque()
+        """To be served, in turn: number, whether compressed, digest. No more is kept of one."""
+        self._proofs: deque[tuple[int, bytes, str]] = deque()
+        """To be proven, one after the other: each may take a pass over a large file."""
+        self._proving = False
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is being fetched or sent."""
-        return not (self._fetching or self._serving or self._opening or self._requests)
+        return not (
+            self._fetching
+            or self._serving
+            or self._opening
+            or self._requests
+            or self._proofs
+            or self._proving
+        )
 
     # --- fetching ---------------------------------------------------------------------------------
 
@@ -128,6 +139,8 @@ class BlobExchange:
             )
         while self._requests and len(self._serving) + self._opening < BLOBS_SERVED_AT_ONCE_MAX:
             self._serve(*self._requests.popleft())
+        if self._proofs and not self._proving:
+            self._prove(*self._proofs.popleft())
 
     def part_came(self, fetch: BlobFetch, part: ReplyPart) -> None:
         """Take a piece of a blob."""
@@ -205,11 +218,11 @@ class BlobExchange:
 
     def get_attachment(self, request: Request) -> None:
         """Answer `getAttachment`, as soon as there is room."""
-        self._requests.append((request, self._asked_digest(request)))
-
-    def _serve(self, request: Request, digest: str) -> None:
-        session, number = self._session, request.number
         compress = is_true(request.properties, "compress")
+        self._requests.append((request.number, compress, self._asked_digest(request)))
+
+    def _serve(self, number: int, compress: bool, digest: str) -> None:
+        session = self._session
         self._opening += 1
 
         def opened(length: int | None) -> None:
@@ -263,14 +276,21 @@ class BlobExchange:
         nonce = request.body
         if not 1 <= len(nonce) <= 255:
             raise PeerProtocolError("Missing nonce", domain="BLIP")
-        session, number = self._session, request.number
+        self._proofs.append((request.number, nonce, digest))
+
+    def _prove(self, number: int, nonce: bytes, digest: str) -> None:
+        session = self._session
+        self._proving = True
 
         def proven(proof: str | None) -> None:
+            self._proving = False
             if proof is None:
                 session.refuse_request(number, NotFoundError(f"the blob {digest} is missing here"))
             else:
                 session.connection.reply(number, {}, proof.encode())
 
-        session.ask(
-            ProveBlob(digest, nonce), proven, lambda error: session.refuse_request(number, error)
-        )
+        def failed(error: SetteeError) -> None:
+            self._proving = False
+            session.refuse_request(number, error)
+
+        session.ask(ProveBlob(digest, nonce), proven, failed)

@@ -89,7 +89,10 @@ class ReadRevisions(NamedTuple):
 
 
 class ReadBases(NamedTuple):
-    """Answer: list of bodies of these revisions, None for those that are not held."""
+    """Answer: list of bodies of these revisions, None for those that are not held.
+
+    Of large ones it may be shorter than what was asked for, but not empty.
+    """
 
     collection: int
     wanted: list[tuple[str, str]]

@@ -39,6 +39,7 @@ class PassiveRequests:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._named_count = 0  # Collections that the peer named.
+        self._written: set[str] = set()  # IDs of checkpoints.
         self._handlers: dict[str, Callable[[Request], None]] = {
             "getCollections": self._get_collections,
             "getCheckpoint": self._get_checkpoint,
@@ -93,6 +94,7 @@ class PassiveRequests:
         if session.with_collections is not None:
             raise PeerProtocolError("getCollections must come first, and once", domain="BLIP")
         paths, ids = self._parse_collections(request.body)
+        number = request.number
         served = {name: i for i, name in enumerate(session.config.collections)}
         ours = [served.get(name, -1) for name in paths]
         session.with_collections = True
@@ -107,13 +109,13 @@ class PassiveRequests:
                 else:
                     rev, body = found
                     answers.append({**load(body), "rev": rev})
-            session.connection.reply(request.number, {}, orjson.dumps(answers))
+            session.connection.reply(number, {}, orjson.dumps(answers))
 
         self._serve(ours)
         session.ask(
             ReadPeerCheckpoints(tuple(ids)),
             read,
-            lambda error: session.refuse_request(request.number, error),
+            lambda error: session.refuse_request(number, error),
         )
 
     def _parse_collections(self, body: bytes) -> tuple[list[CollectionName], list[str]]:
@@ -158,18 +160,19 @@ class PassiveRequests:
         session = self._session
         session.index_of(request)
         id_ = self._check_id(request.properties.get("client"))
+        number = request.number
 
         def read(checkpoints: list[tuple[str, bytes] | None]) -> None:
             if checkpoints[0] is None:
-                session.connection.reply_error(request.number, "HTTP", 404, "")
+                session.connection.reply_error(number, "HTTP", 404, "")
             else:
                 rev, body = checkpoints[0]
-                session.connection.reply(request.number, {"rev": rev}, body)
+                session.connection.reply(number, {"rev": rev}, body)
 
         session.ask(
             ReadPeerCheckpoints((id_,)),
             read,
-            lambda error: session.refuse_request(request.number, error),
+            lambda error: session.refuse_request(number, error),
         )
 
     def _set_checkpoint(self, request: Request) -> None:
@@ -180,18 +183,24 @@ class PassiveRequests:
         if len(body) > CHECKPOINT_BODY_BYTES_MAX:
             raise PeerProtocolError("the checkpoint is too large")
         load(body)  # An object, and one that can be written again.
+        if len(self._written | {id_}) > CHECKPOINTS_PER_PEER_MAX:
+            raise PeerProtocolError(
+                f"more than {CHECKPOINTS_PER_PEER_MAX} checkpoints in one session", code=403
+            )
+        self._written.add(id_)
         session.take_in(len(body))
+        number = request.number
 
         def saved(rev: str | None) -> None:
             session.inbound_bytes -= len(body)
             if rev is None:
-                session.connection.reply_error(request.number, "HTTP", 409, "revision ID mismatch")
+                session.connection.reply_error(number, "HTTP", 409, "revision ID mismatch")
             else:
-                session.connection.reply(request.number, {"rev": rev})
+                session.connection.reply(number, {"rev": rev})
 
         def failed(error: SetteeError) -> None:
             session.inbound_bytes -= len(body)
-            session.refuse_request(request.number, error)
+            session.refuse_request(number, error)
 
         session.ask(
             SavePeerCheckpoint(id_, request.properties.get("rev", ""), body),

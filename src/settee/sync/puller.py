@@ -11,7 +11,7 @@ arrives meanwhile shares the next commit. A `rev` is answered after the commit t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from functools import partial
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -22,6 +22,7 @@ from settee.doc.revision import is_derived
 from settee.errors import InvalidDocumentError, PeerProtocolError, SetteeError
 from settee.limits import (
     CHANGES_ROWS_MAX,
+    DOCUMENT_ID_BYTES_MAX,
     REVS_WANTED_MAX,
     SAVE_BATCH_BYTES_MAX,
     SAVE_BATCH_REVISIONS_MAX,
@@ -59,6 +60,11 @@ _REFUSALS: Final = {
     # Nothing wrong with it once the clocks agree: the pusher keeps it and tries again.
     Outcome.AHEAD: (503, "its version is more than two minutes ahead of the clock here"),
 }
+_ROW_BYTES: Final = 320
+"""What a row costs in memory, with what is asked and answered about it."""
+
+_ANNOUNCEMENT_BYTES: Final = 320
+"""What a message costs beside its rows."""
 _PROPOSALS_FULL: Final = CHANGES_ROWS_MAX
 """A peer that proposes fewer has come to the end of its changes."""
 
@@ -67,6 +73,19 @@ _PROMISED_MAX: Final = 10_000
 
 _ACCESS_LOST: Final = frozenset({2, 3, 4, 6, 7})
 """Row flags that say: you may not see this document any more (wire protocol 3.5)."""
+
+
+def _held_bytes(request: Request, rows: Sized) -> int:
+    return _ANNOUNCEMENT_BYTES + _ROW_BYTES * len(rows) + len(request.body)
+
+
+class _Announcement(NamedTuple):
+    """A `changes` message whose turn has not come."""
+
+    number: int
+    rows: list[AnnouncedRow]
+    no_reply: bool
+    held_bytes: int
 
 
 class _Behind(NamedTuple):
@@ -94,7 +113,7 @@ class Puller:
         self._collection = collection  # Its index in the session's configuration.
         self._remote = remote  # Active side only: what to checkpoint.
         self._pusher = pusher  # Passive side only: to suppress echoes.
-        self._announcements: list[tuple[int, list[AnnouncedRow], Request]] = []  # A heap.
+        self._announcements: list[_Announcement] = []  # A heap.
         self._deciding = 0
         self._awaited: set[str] = set()  # Sequences asked for and not yet settled.
         self._batch: list[Coming] = []
@@ -112,14 +131,16 @@ class Puller:
         self._pushed_all = False  # The peer's last proposals were not a full message.
         options = session.config.options_of(collection)
         self._resolved_by_application = session.config.active and options.resolver
+        self._resolved_by_peer = False  # An active settee peer said that its application does.
         self._arrivals = Arrivals(session, wire, collection, self, filtered=options.pull_filter)
 
     @property
     def _policy(self) -> ConflictPolicy:
         if self._resolved_by_application:
             return ConflictPolicy.DEFER
-        config = self._session.config
-        return ConflictPolicy.REFUSE if config.refuse_conflicts else ConflictPolicy.RESOLVE
+        if self._session.config.refuse_conflicts or self._resolved_by_peer:
+            return ConflictPolicy.REFUSE
+        return ConflictPolicy.RESOLVE
 
     # --- state ------------------------------------------------------------------------------------
 
@@ -162,22 +183,27 @@ class Puller:
         rows = parse_announced(request.body)
         if rows and request.no_reply:
             return  # Rows without a wish for an answer: nothing to be done.
-        self._session.take_in(len(request.body))
-        heappush(self._announcements, (request.number, rows, request))
+        held_bytes = _held_bytes(request, rows)
+        self._session.take_in(held_bytes)
+        # Of the request no more is kept: its properties may be long, and it may wait for long.
+        heappush(
+            self._announcements, _Announcement(request.number, rows, request.no_reply, held_bytes)
+        )
 
     def _decide_announcements(self) -> None:
         announcements, session = self._announcements, self._session
         while (
             announcements
-            and session.has_all_before(announcements[0][0])
+            and session.has_all_before(announcements[0].number)
             and len(self._awaited) < REVS_WANTED_MAX
             and self._deciding < 4
         ):
-            number, rows, request = heappop(announcements)
+            announcement = heappop(announcements)
+            number, rows, no_reply, held_bytes = announcement
             if not rows:
                 self._caught_up = True
-                session.inbound_bytes -= len(request.body)
-                if not request.no_reply:
+                session.inbound_bytes -= held_bytes
+                if not no_reply:
                     session.connection.reply_empty([number])
                 continue
             self._deciding += 1
@@ -186,15 +212,14 @@ class Puller:
                     self._remote.announced(row.sequence, finished=False)
             session.ask(
                 ReadHeld(self._collection, [row.doc_id for row in rows]),
-                partial(self._announced_held, request, rows),
+                partial(self._announced_held, announcement),
             )
 
-    def _announced_held(
-        self, request: Request, rows: list[AnnouncedRow], held: list[Held | None]
-    ) -> None:
+    def _announced_held(self, announcement: _Announcement, held: list[Held | None]) -> None:
+        number, rows, _, held_bytes = announcement
         self._deciding -= 1
         session, remote, awaited = self._session, self._remote, self._awaited
-        session.inbound_bytes -= len(request.body)
+        session.inbound_bytes -= held_bytes
         refuses = session.config.refuse_conflicts
         answers: list[object] = []
         for row, mine in zip(rows, held, strict=True):
@@ -217,9 +242,7 @@ class Puller:
                 else:
                     remote.finished(row.sequence)
             answers.append(answer)
-        session.connection.reply(
-            request.number, self._reply_properties(), trimmed(answers), compress=True
-        )
+        session.connection.reply(number, self._reply_properties(), trimmed(answers), compress=True)
 
     def proposed(self, request: Request) -> None:
         """Take `proposeChanges`."""
@@ -234,12 +257,14 @@ class Puller:
         self._pushed_all = len(rows) < _PROPOSALS_FULL
         if self._pusher is not None:
             self._pusher.heard(all_of_it=False)
-        self._session.take_in(len(request.body))
+        held_bytes = _held_bytes(request, rows)
+        self._session.take_in(held_bytes)
         self._deciding += 1
         offered = [self._offered_to(row.doc_id) for row in rows]  # As the peer knew it.
+        with_rev = request.properties.get("conflictIncludesRev") is not None
         self._session.ask(
             ReadHeld(self._collection, [row.doc_id for row in rows]),
-            partial(self._proposed_held, request, rows, offered),
+            partial(self._proposed_held, request.number, rows, offered, with_rev, held_bytes),
         )
 
     def _offered_to(self, doc_id: str) -> int:
@@ -247,16 +272,16 @@ class Puller:
 
     def _proposed_held(
         self,
-        request: Request,
+        number: int,
         rows: list[ProposedRow],
         offered: list[int],
+        with_rev: bool,
+        held_bytes: int,
         held: list[Held | None],
     ) -> None:
         self._deciding -= 1
-        self._session.inbound_bytes -= len(request.body)
         dialect = self._session.dialect
         session_refuses = self._session.config.refuse_conflicts
-        with_rev = request.properties.get("conflictIncludesRev") is not None
         answers: list[object] = []
         names: list[tuple[str, str]] = []
         behind: list[str] = []
@@ -278,8 +303,9 @@ class Puller:
                 answers.append(status)
 
         def answer() -> None:
+            self._session.inbound_bytes -= held_bytes
             self._session.connection.reply(
-                request.number, self._reply_properties(), trimmed(answers), compress=True
+                number, self._reply_properties(), trimmed(answers), compress=True
             )
 
         if names:
@@ -318,6 +344,8 @@ class Puller:
     def rev(self, request: Request) -> None:
         """Take `rev`; raises PeerProtocolError or InvalidDocumentError if it can't be taken."""
         properties = request.properties
+        if "resolver" in properties and self._session.config.peer_is_settee:
+            self._resolved_by_peer = True
         sequence = properties.get("sequence", "")
         if self._pusher is not None:
             self._pusher.heard(all_of_it=False)
@@ -331,6 +359,7 @@ class Puller:
         except (PeerProtocolError, InvalidDocumentError) as error:
             if isinstance(error, PeerProtocolError) and error.code == 422:
                 raise  # The whole body follows, with the same sequence.
+            doc_id = properties.get("id", "")[:DOCUMENT_ID_BYTES_MAX]  # It may be no ID at all.
             self._promised.discard(doc_id)
             self._session.report(self._collection, False, doc_id, False, error)
             later = isinstance(error, PeerProtocolError) and error.transient
@@ -553,6 +582,8 @@ class Puller:
         """
         if self._session.config.level == VECTORS or self._pusher is None:
             return False
+        if self._resolved_by_peer:
+            return False  # It said so itself, and is a settee peer, which always pulls ours.
         return (tid != "" and is_derived(tid)) or seq <= offered_to
 
     def _refused(self, coming: Coming, outcome: Outcome) -> None:

@@ -62,6 +62,7 @@ class ActivePusher(Pusher):
 
         options = session.config.options_of(wire)
         self._only = None if options.document_ids is None else frozenset(options.document_ids)
+        self._resolves = options.resolver and self._pulls and session.config.peer_is_settee
 
     def read_on(self) -> None:
         """Look for changes once more, one-shot too: the pull has just made some to be pushed."""
@@ -204,6 +205,10 @@ class ActivePusher(Pusher):
     def _rev_properties(self, row: ChangeRow, revision: RevisionOut) -> dict[str, str]:
         properties = super()._rev_properties(row, revision)
         properties["noconflicts"] = "1"
+        if self._resolves:
+            # Leave conflicts to our application. Settled by the default rule, what the pull then
+            # brings would be none any more.
+            properties["resolver"] = "1"
         return properties
 
     def _superseded(self, item: Wanted, revision: RevisionOut) -> None:

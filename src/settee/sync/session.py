@@ -14,7 +14,7 @@ in all messages or in none. A passive peer speaks only when spoken to.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,8 +22,15 @@ from settee.blip.connection import Connection
 from settee.blip.message import Reply, ReplyPart, Request, StreamWanted
 from settee.errors import PeerProtocolError, SetteeError, SyncError
 from settee.ids import CollectionName
-from settee.limits import INBOUND_BYTES_MAX, REQUESTS_UNANSWERED_READING_MAX
-from settee.logs import room_log
+from settee.limits import (
+    INBOUND_BYTES_MAX,
+    LOGGED_PER_SESSION_MAX,
+    RECEIVE_PORTION_BYTES,
+    REPLIES_WAITING_BYTES_MAX,
+    REPLIES_WAITING_READING_BYTES_MAX,
+    REQUESTS_UNANSWERED_READING_MAX,
+)
+from settee.logs import printable, room_log
 from settee.sync.blobs import BlobExchange, BlobFetch
 from settee.sync.checkpoint import Checkpointer
 from settee.sync.dialect import TREES, VECTORS, Dialect
@@ -141,6 +148,8 @@ class Session:
         self.rev_bytes_out = 0
         self.inbound_bytes: int = 0
         """Bytes received and not yet stored."""
+        self.ignored_count: int = 0
+        """Bad messages that wanted no answer."""
         self.checkpointers: dict[int, Checkpointer] = {}
         self.pushers: dict[int, Pusher] = {}
         self.pullers: dict[int, Puller] = {}
@@ -206,16 +215,17 @@ class Session:
         self._now = now
         self._patience.heard(now)
         try:
-            for message in self.connection.receive(frames):
-                if self._finished:
-                    break
-                if type(message) is Reply:
-                    self._replied(message)
-                elif type(message) is Request:
-                    self._requested(message)
-                elif type(message) is ReplyPart:
-                    assert isinstance(message.token, BlobFetch)
-                    self.blobs.part_came(message.token, message)
+            for portion in _portions(frames):
+                for message in self.connection.receive(portion):
+                    if self._finished:
+                        return
+                    if type(message) is Reply:
+                        self._replied(message)
+                    elif type(message) is Request:
+                        self._requested(message)
+                    elif type(message) is ReplyPart:
+                        assert isinstance(message.token, BlobFetch)
+                        self.blobs.part_came(message.token, message)
         except PeerProtocolError as error:
             # The framing is broken or a reply makes no sense: nothing after it can be trusted.
             self.end(error, close_code=1002)
@@ -318,6 +328,19 @@ class Session:
             self.inbound_bytes > INBOUND_BYTES_MAX
             or self.connection.incoming_unanswered > REQUESTS_UNANSWERED_READING_MAX
         )
+
+    @property
+    def waits_for_link(self) -> bool:
+        """Whether so many answers wait to be sent that no more should be asked meanwhile.
+
+        To be looked at while the link takes nothing; what waits for ACKs needs the link to be read.
+        """
+        return self.connection.replies_waiting_bytes > REPLIES_WAITING_READING_BYTES_MAX
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the peer's messages in memory: not whole yet, or not stored yet."""
+        return self.inbound_bytes + self.connection.incoming_unfinished_bytes
 
     @property
     def is_finished(self) -> bool:
@@ -520,7 +543,10 @@ class Session:
         except SetteeError as error:
             # One bad message is its sender's loss; the session goes on.
             if request.no_reply:
-                _log.warning("ignored a bad %s: %s", request.properties.get("Profile"), error)
+                self.ignored_count += 1
+                if self.ignored_count <= LOGGED_PER_SESSION_MAX:
+                    profile = printable(request.properties.get("Profile", ""), 40)
+                    _log.warning("ignored a bad %s: %s", profile, error)
             else:
                 self.refuse_request(request.number, error)
 
@@ -588,6 +614,10 @@ class Session:
     def _pump(self) -> None:
         if self._finished:
             return
+        if self.connection.replies_waiting_bytes > REPLIES_WAITING_BYTES_MAX:
+            error = PeerProtocolError("the peer asks and does not read the answers")
+            self.end(error, close_code=1008)
+            return
         self._read_blobs_on()
         if self._stopping_until_s is None:
             for puller in self.pullers.values():
@@ -653,3 +683,17 @@ class Session:
         self._finished = True
         self._activity = Activity.STOPPED
         self._events.append(Finished(close_code=code, close_reason=reason, error=error))
+
+
+def _portions(frames: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Cut what came into portions of RECEIVE_PORTION_BYTES or one frame."""
+    portion: list[bytes] = []
+    size = 0
+    for frame in frames:
+        portion.append(frame)
+        size += len(frame)
+        if size >= RECEIVE_PORTION_BYTES:
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from settee.doc.ancestry import by_height
 from settee.doc.conflict import Relation, State, known
 from settee.doc.records import Held, RevisionIn, RevisionOut
 from settee.doc.revision import (
@@ -33,6 +34,7 @@ from settee.doc.version import (
     RTE,
     Order,
     Vector,
+    Version,
     build,
     compare,
     contains,
@@ -41,6 +43,7 @@ from settee.doc.version import (
     join_history,
     parse_vector,
     parse_version,
+    rte_time,
     split_history,
 )
 from settee.errors import InvalidDocumentError, PeerProtocolError
@@ -59,7 +62,8 @@ class VectorDialect(Dialect):
     versioning: ClassVar[str] = "version-vectors"
 
     def __init__(self, *, is_extended: bool) -> None:
-        self.is_extended = self.learns = is_extended
+        self.is_extended: bool = is_extended
+        self.learns: bool = is_extended
 
     # --- names ------------------------------------------------------------------------------------
 
@@ -215,6 +219,10 @@ def _heard_of_upgraded(rev: str, history: str) -> Heard | None:
     assert vector is not None, "a rev with @ is a version"
     if len(ancestors) > HISTORY_NAMES_RECEIVED_MAX or not all(map(is_tree_name, ancestors)):
         return None
+    tree = rte_time(vector)
+    if tree and vector.cv.source != RTE:  # It would be lost among the ancestors.
+        entry = name(tree >> 40, Version(tree, RTE))
+        ancestors = tuple(sorted((*ancestors, entry), key=by_height))
     return Heard("", ",".join(ancestors), format_vector(_with_ancestors(vector, ancestors)))
 
 
