@@ -224,7 +224,7 @@ def test_the_night_looks_further(
     monkeypatch.setenv("PART", "soak")
     run.main(["night", "--minutes", "2"])
     assert commands.handed_over[-1][1:] == ["-m", "tests.interop.soak", "--minutes", "2"]
-    monkeypatch.setenv("PART", "bridge")
+    monkeypatch.setenv("PART", "live")
     run.main(["night", "--seed", "7"])
     assert commands.handed_over[-1][1:] == ["-m", "tests.interop.bridge", "--seed", "7"]
 
@@ -252,4 +252,4 @@ def test_a_part_of_the_night_that_there_is_not_is_told(
     assert run.main(["night"]) == 2
     assert commands.handed_over == []
     said = capsys.readouterr().err
-    assert "PART is one of tests, simulation, fleets, bridge, soak, fuzz, load, attack" in said
+    assert "PART is one of tests, simulation, bridge, soak, live, fuzz, load, attack" in said

@@ -9,11 +9,10 @@
     interop   the tests against real Couchbase Lite peers, fetched and built the first time
     night     the long runs, one a time, named by PART: "tests" (the default) is every test but
               interop, with fresh random seeds for the property tests; "simulation" 5,000 seeds of
-              each topology; "fleets" 5,000 seeds of mixed fleets in each of four modes; "bridge"
-              500 edits between real peers of both families, twice; "soak" 20 minutes with
-              Couchbase Lite; "fuzz" ten minutes for each decoder; "load" many peers; "attack"
-              storms, and each defence taken out once. The last three go on where they were
-              interrupted (make night PART=fuzz)
+              each topology; "bridge" 5,000 seeds of mixed fleets in each of four modes; "live" the
+              same with real peers, 500 edits; "soak" 20 minutes with Couchbase Lite; "fuzz" ten
+              minutes for each decoder; "load" many peers; "attack" storms, and each defence taken
+              out once. The last three go on where they were interrupted (make night PART=fuzz)
 
 What follows the word is handed on, such as ``test tests/doc -k blob``. Needs Python 3.11 or newer
 with venv and, the first time, a package index; nothing else. A `.venv` that fits is used as it is:
@@ -129,9 +128,9 @@ def night(module: list[str], rest: list[str]) -> int:
     parts = {
         "tests": ["pytest", "-q", "-m", "not interop and not browser"],
         "simulation": ["tests.simulation", "--seeds", "5000"],
-        "fleets": ["tests.simulation.bridge", "--seeds", "5000"],
-        "bridge": ["tests.interop.bridge"],
+        "bridge": ["tests.simulation.bridge", "--seeds", "5000"],
         "soak": ["tests.interop.soak"],
+        "live": ["tests.interop.bridge"],
         "fuzz": ["tests.fuzz", "--all"],
         "load": ["tests.load"],
         "attack": ["tests.attack"],

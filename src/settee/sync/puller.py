@@ -260,11 +260,11 @@ class Puller:
         held_bytes = _held_bytes(request, rows)
         self._session.take_in(held_bytes)
         self._deciding += 1
-        with_rev = request.properties.get("conflictIncludesRev") is not None
         offered = [self._offered_to(row.doc_id) for row in rows]  # As the peer knew it.
+        with_rev = request.properties.get("conflictIncludesRev") is not None
         self._session.ask(
             ReadHeld(self._collection, [row.doc_id for row in rows]),
-            partial(self._proposed_held, request.number, rows, with_rev, held_bytes, offered),
+            partial(self._proposed_held, request.number, rows, offered, with_rev, held_bytes),
         )
 
     def _offered_to(self, doc_id: str) -> int:
@@ -274,9 +274,9 @@ class Puller:
         self,
         number: int,
         rows: list[ProposedRow],
+        offered: list[int],
         with_rev: bool,
         held_bytes: int,
-        offered: list[int],
         held: list[Held | None],
     ) -> None:
         self._deciding -= 1
