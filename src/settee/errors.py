@@ -176,6 +176,9 @@ class ConnectionFailedError(SyncError):
 class CertificateError(SyncError):
     """TLS could not be set up: the certificate is not the one to trust, or was refused."""
 
+    certificate_der: bytes | None = None
+    """The certificate that the peer showed, if it got so far that it could be read."""
+
 
 class AuthenticationError(SyncError):
     """The peer does not know these credentials (HTTP 401)."""

@@ -290,3 +290,20 @@ def test_the_certificate_of_the_last_handshake_can_be_shown_and_pinned(scene: Sc
     assert shown is not None
     assert shown.pem == BUNDLED.certificate_pem
     scene.must_be(url, {"pinned_server_certificate": shown.pem}, WORKS)
+
+
+@pytest.mark.feature("REP-36")
+def test_the_certificate_that_was_refused_for_another_can_be_shown(scene: Scene) -> None:
+    """Whoever compares it with the other device's screen has to see it."""
+    from settee import Replicator
+
+    url = scene.listener("bundled").urls[0]
+    another = {"pinned_server_certificate": "00" * 32}
+    with Replicator(
+        scene.van, url, authenticator=BasicAuthenticator("bob", "x"), **another
+    ) as replicator:
+        replicator.wait_for("stopped")
+        assert isinstance(replicator.status.error, CertificateError)
+        shown = replicator.server_certificate
+    assert shown is not None
+    assert shown.pem == BUNDLED.certificate_pem

@@ -315,8 +315,10 @@ async def _dial_once(plan: DialPlan, reads: ReadBuffer) -> Link | Redirect:
         if plan.where in str(error):
             raise
         # Who only judges an answer or a certificate doesn't know whose it is.
-        said = f"{plan.where}: {error}"
-        raise type(error)(said, domain=error.domain, code=error.code) from None
+        said = type(error)(f"{plan.where}: {error}", domain=error.domain, code=error.code)
+        if isinstance(said, CertificateError):
+            said.certificate_der = wire.certificate_der
+        raise said from None
     finally:
         if wire.user is greeting:
             wire.abort()

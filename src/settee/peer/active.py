@@ -304,8 +304,10 @@ class ActivePeer:
                 await self._first_met(target, link)
                 return target, link
             except SyncError as exc:
-                if isinstance(exc, CertificateError) and trust is not self._options.trust:
-                    exc = _not_the_first(target, exc)
+                if isinstance(exc, CertificateError):
+                    self.certificate_der = exc.certificate_der or self.certificate_der
+                    if trust is not self._options.trust:
+                        exc = _not_the_first(target, exc)
                 # The first reason that is not just a dead address is the one worth telling.
                 if error is None or (
                     isinstance(error, SyncError) and error.transient and not exc.transient

@@ -393,7 +393,10 @@ class Replicator:
 
     @property
     def server_certificate(self) -> CertificateInfo | None:
-        """The certificate that the peer showed last; None without TLS or before connecting."""
+        """The certificate that the peer showed last, one that was refused for another included.
+
+        None without TLS, before connecting, and where it was refused for its authority.
+        """
         der = self._peer.certificate_der
         return None if der is None else describe(der)
 
