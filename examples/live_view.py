@@ -45,9 +45,8 @@ def follow(items: Collection, console: Console) -> None:
 
 def edit(items: Collection) -> None:
     """What somebody does on the other device."""
-    items["beets"] = {"name": "Beets", "quantity": 5, "by": "van"}
-    items["plums"] = {"name": "Plums", "quantity": 100, "by": "van"}
     items["beets"] = {"name": "Beets", "quantity": 3, "by": "van"}
+    items["plums"] = {"name": "Plums", "quantity": 100, "by": "van"}
     items["closing-time"] = {"name": "", "quantity": 0, "by": "van"}
 
 

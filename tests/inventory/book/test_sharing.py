@@ -35,8 +35,11 @@ class Right:
             await book.change_quantity(id, value, floor=None)
         else:
             return
-        mine = [e for e in book.history(id) if e.by == book.device_id and e.field == "quantity"]
-        self.edits[id].append((mine[0].at, mine[0].by, mine[0].kind, value))
+        # Not out of the history: a later `set` of another device may have come in, and dropped it.
+        done = book._undo.pop()
+        assert done is not None
+        assert (done.id, done.field) == (id, "quantity")
+        self.edits[id].append((*done.stamp, kind, value))
 
     def sums(self) -> dict[str, int]:
         found = {}
