@@ -99,9 +99,11 @@ def test_every_refusal_of_credentials_reads_the_same(port: int) -> None:
     assert answers.pop().startswith(b"HTTP/1.1 401 ")
 
 
+@pytest.mark.slow
 @pytest.mark.sec("SEC-08")
 @pytest.mark.parametrize("size", [8000, 16_000, 1_000_000])
 def test_credentials_beyond_a_header_line_are_a_bad_head(port: int, size: int) -> None:
+    """Slow: whoever sent too much is left to hang up by itself."""
     value = "Basic " + "A" * size
     status = said(port, ask(Authorization=value)).split(b" ")[1]
     assert status == (b"401" if size == 8000 else b"431")

@@ -353,7 +353,6 @@ ANYTHING = st.recursive(
 
 
 @given(st.lists(st.dictionaries(st.text(max_size=3), ANYTHING, max_size=3), max_size=4))
-@settings(max_examples=300)
 def test_many_bodies_at_once_are_those_that_come_one_by_one(values):
     made = dump_many(values)
     if made is not None:

@@ -160,7 +160,9 @@ def test_a_dump_shows_the_tree_and_whether_it_is_in_conflict() -> None:
     assert not final["srv"]["_default", "c1"].conflicted
 
 
+@pytest.mark.slow
 def test_a_version_of_its_own_database_has_the_author_whom_the_peer_calls_itself() -> None:
+    """Slow: it decodes every recording of a 4.x engine."""
     names = [n for n in captures.scenarios() if n.startswith("4-vv/")]
     told = {}
     for name in names:

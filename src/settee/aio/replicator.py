@@ -220,7 +220,10 @@ class Replicator:
 
     @property
     def server_certificate(self) -> CertificateInfo | None:
-        """The certificate that the peer showed last; None without TLS or before connecting."""
+        """The certificate that the peer showed last, one that was refused for another included.
+
+        None without TLS, before connecting, and where it was refused for its authority.
+        """
         return self._blocking.server_certificate
 
     @property

@@ -312,13 +312,7 @@ async def _dial_once(plan: DialPlan, reads: ReadBuffer) -> Link | Redirect:
             link.ended(None)
         return link
     except (CertificateError, NotAPeerError) as error:
-        if plan.where in str(error):
-            raise
-        # Who only judges an answer or a certificate doesn't know whose it is.
-        said = type(error)(f"{plan.where}: {error}", domain=error.domain, code=error.code)
-        if isinstance(said, CertificateError):
-            said.certificate_der = wire.certificate_der
-        raise said from None
+        raise _of_whom(plan, error, wire.certificate_der) from None
     finally:
         if wire.user is greeting:
             wire.abort()
@@ -364,6 +358,20 @@ async def _start(
         if isinstance(error, ValueError) and not isinstance(error, ConfigError):
             raise ConfigError("host", f"{plan.where} can't be dialled with TLS: {error}") from None
         raise
+
+
+def _of_whom(
+    plan: DialPlan, error: CertificateError | NotAPeerError, certificate_der: bytes | None
+) -> SyncError:
+    """Return an error that says where it happened, and knows the certificate that was shown.
+
+    Who only judges an answer or a certificate doesn't know whose it is.
+    """
+    if plan.where not in str(error):
+        error = type(error)(f"{plan.where}: {error}", domain=error.domain, code=error.code)
+    if isinstance(error, CertificateError):
+        error.certificate_der = certificate_der
+    return error
 
 
 def _no_answer(plan: DialPlan, error: Exception | None, *, heard: bool) -> SyncError:

@@ -225,9 +225,12 @@ def test_many_longer_runs_are_exact_too(tmp_path: Path, strangers: Strangers) ->
     run(scene, 600)
 
 
+@pytest.mark.slow
 def test_a_phone_and_two_devices_over_real_sockets_arrive_at_exact_sums(
     tmp_path: Path, strangers: Strangers
 ) -> None:
+    """Slow: three devices, TLS and all, a dozen edits one after the other."""
+
     async def scene() -> None:
         async with (
             mirroring(tmp_path, ["kitchen", "van"]) as (kitchen, van),

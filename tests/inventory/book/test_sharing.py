@@ -150,7 +150,10 @@ async def listening(books: Sequence[Inventory]) -> AsyncIterator[list[URLEndpoin
         ]
 
 
+@pytest.mark.slow
 def test_five_devices_over_sockets_with_cuts_arrive_at_exact_sums(tmp_path: Path) -> None:
+    """Slow: five devices, TLS and all, with links that are cut and come back."""
+
     async def scene() -> None:
         chance, right = random.Random(11), Right()
         async with fleet(tmp_path, NAMES) as books, listening(books[:2]) as doors:
