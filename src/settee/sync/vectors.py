@@ -95,20 +95,22 @@ class VectorDialect(Dialect):
         rev, history = properties.get("rev", ""), properties.get("history", "")
         if "@" not in rev:
             return Heard(rev, history.replace(" ", ""), "") if is_tree_name(rev) else None
+        tid, _, names = properties.get("tree", "").replace(" ", "").partition(",")
+        is_told = self.is_extended and tid != ""
         try:
-            cv = parse_version(rev)
             if "-" in history:  # No version has one, every tree name has.
                 return _heard_of_upgraded(rev, history)
+            if not is_told:
+                parse_version(rev)
         except InvalidDocumentError:
             return None
         # The rest of the vector is read, and judged, where it is compared.
         vector = rev
         if history:
             vector = f"{rev}, {history}" if ";" in history else f"{rev}; {history}"
-        if not self.is_extended or "tree" not in properties:
+        if not is_told:
             return Heard("", "", vector)
-        tid, _, names = properties["tree"].replace(" ", "").partition(",")
-        if not is_tree_name(tid) or version_of(tid) != cv:
+        if not is_tree_name(tid) or version_text_of(tid) != rev:
             return None
         return Heard(tid, names, vector)
 
@@ -177,13 +179,13 @@ class VectorDialect(Dialect):
 
     def status(self, row: ProposedRow, mine: Held | None, *, refuses: bool) -> tuple[int, str]:
         """Answer by current versions, or by the whole vector where the row has it (5B.4)."""
-        tid, vector = self._read(row.rev)
+        told = self.is_extended and is_tree_name(row.tree)
+        tid, vector = (row.tree, None) if told else self._read(row.rev)
         parent = self.tid_of(row.parent) if row.parent else ""
         if tid is None or parent is None:
             return 400, ""
         if self.is_extended:
-            tree = row.tree if is_tree_name(row.tree) else tid
-            return status_by_name(tree, parent, mine)
+            return status_by_name(tid, parent, mine)
         if mine is None:
             return 0, ""  # With a parent, too: purged here, it may come back.
         state = state_of(mine)
