@@ -266,13 +266,3 @@ def test_a_link_out_of_the_pages_becomes_its_text(written: str, shown: str) -> N
 def test_a_link_to_a_neighbour_folder_stays_a_link() -> None:
     assert website.without_links_out("[api](../api.md)", "guides") == "[api](../api.md)"
     assert website.without_links_out("[t](../../tests/t.py)", "guides") == "`t`"
-
-
-def test_a_picture_is_shown_if_it_is_there(tmp_path: Path) -> None:
-    text = "Before\n<!-- picture: list | The list -->\nafter"
-    assert website.pictures(text, "tutorial", tmp_path) == "Before\n\nafter"
-    (tmp_path / "screenshots").mkdir()
-    (tmp_path / "screenshots" / "list.png").write_bytes(b"")
-    assert website.pictures(text, "tutorial", tmp_path) == (
-        "Before\n![The list](../screenshots/list.png)\nafter"
-    )

@@ -6,7 +6,6 @@
 - The pages are also read as files in the repository, where they may link to tests and sources.
   Those are no part of the site: such a link becomes its text.
 - Pages that list everything come after those that explain something, in the search.
-- ``<!-- picture: NAME | what it shows -->`` shows ``docs/screenshots/NAME.png`` if it is there.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Any, Final
 
 _LINK: Final = re.compile(r"(?<!!)\[(?P<text>[^\]\n]+)\]\((?P<target>\.\.?/[^)\s#]+)(?:#[^)]*)?\)")
-_PICTURE: Final = re.compile(r"^<!-- picture: (?P<name>[\w-]+) \| (?P<alt>.+?) -->$", re.MULTILINE)
 _BOOSTS: Final = (
     (re.compile(r"(api|cli|features|bad-input|performance|compatibility)\.md|adr/.*"), 0.2),
     (re.compile(r"couchbase-names\.md|guides/troubleshooting\.md"), 0.5),
@@ -34,14 +32,13 @@ def on_config(config: Any, **_: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
-    """Fit a page's links and pictures to what is in the site."""
+    """Fit a page's links to what is in the site."""
     for pages, boost in _BOOSTS:
         if pages.fullmatch(page.file.src_uri):
             page.meta["search"] = {"boost": boost}
             break
-    docs = Path(config["docs_dir"])
     folder = posixpath.dirname(page.file.src_uri)
-    return pictures(without_links_out(markdown, folder), folder, docs)
+    return without_links_out(markdown, folder)
 
 
 def navigation(entries: list[Any], docs: Path) -> list[Any]:
@@ -80,15 +77,3 @@ def without_links_out(markdown: str, folder: str) -> str:
         return text if text.startswith("`") else f"`{text}`"
 
     return _LINK.sub(fitted, markdown)
-
-
-def pictures(markdown: str, folder: str, docs: Path) -> str:
-    """Show the pictures that are there, and nothing for those that are not."""
-
-    def shown(comment: re.Match[str]) -> str:
-        target = f"screenshots/{comment['name']}.png"
-        if not (docs / target).exists():
-            return ""
-        return f"![{comment['alt']}]({posixpath.relpath(target, folder or '.')})"
-
-    return _PICTURE.sub(shown, markdown)
