@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ from settee.doc.revision import generation, name, version_of
 from settee.doc.version import Vector, Version
 from settee.errors import PeerProtocolError
 from settee.limits import CHANGES_ROWS_MAX
+from settee.sync.arrivals import Coming
 from settee.sync.events import Activity
 from settee.sync.pusher_passive import PassivePusher
 from tests.sync.peers import (
@@ -476,3 +478,15 @@ def test_a_name_without_room_above_what_the_peer_has_is_lifted_and_offered_anew(
     assert peer.take("norev").properties["id"] == "ours"
     assert generation(storage.docs[0]["ours"].state.tid) >= 3
     assert storage.docs[0]["ours"].seq > seq, "so that it is announced once more"
+
+
+def test_what_waits_to_be_refused_holds_no_body() -> None:
+    """A peer that never answers the offer would have all that it sends kept in memory."""
+    driven, peer, _ = subscribed(level=4)
+    theirs = f"{2**60 + 5:x}@{'c' * 21}A"
+    token = peer.send("rev", {"text": "x" * 100_000}, id="ours", rev=theirs)
+    peer.run()
+    assert token not in peer.replies
+    gc.collect()
+    assert [each for each in gc.get_objects() if type(each) is Coming] == []
+    assert driven.session.inbound_bytes == 0

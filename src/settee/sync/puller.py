@@ -589,8 +589,11 @@ class Puller:
         status, why = _REFUSALS[outcome]
         if outcome is Outcome.REFUSED and self._pusher is not None and self._pusher.is_subscribed:
             # No failure: it pulls ours, which it has to see before, and resolves.
-            refuse = partial(self.refuse, coming, status, why)
-            self._session.newer_here(self._wire, coming.revision.doc_id, refuse)
+            then = None
+            if coming.number:  # Not with the whole revision: the peer may never answer the offer.
+                refuse = self._session.connection.reply_error
+                then = partial(refuse, coming.number, "HTTP", status, why)
+            self._session.newer_here(self._wire, coming.revision.doc_id, then)
             return
         error = PeerProtocolError(
             f"revision {coming.revision.called[:80]} of {coming.revision.doc_id!r}: {why}",
