@@ -23,6 +23,13 @@ settings.register_profile(
     max_examples=50,
     suppress_health_check=[HealthCheck.too_slow],
 )
+settings.register_profile(
+    "share",
+    derandomize=True,
+    deadline=None,
+    max_examples=100,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.register_profile("night", deadline=None, max_examples=2000, print_blob=True)
 settings.load_profile(os.environ.get("SETTEE_HYPOTHESIS", "steady"))
 
@@ -49,6 +56,9 @@ SECURITY: pytest.StashKey[features.Proofs] = pytest.StashKey()
 REGRESSIONS: pytest.StashKey[features.Proofs] = pytest.StashKey()
 """The same of mistakes that others made."""
 
+PROPERTY_NUMBERS: pytest.StashKey[set[int]] = pytest.StashKey()
+"""The numbers of the properties that have a test; there if all were collected."""
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -57,6 +67,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.stash[PROOFS] = features.proofs_of(items)
         config.stash[SECURITY] = features.proofs_of(items, kind="sec")
         config.stash[REGRESSIONS] = features.proofs_of(items, kind="regression")
+        config.stash[PROPERTY_NUMBERS] = {
+            mark.kwargs["number"] for item in items for mark in item.iter_markers("property")
+        }
 
 
 @pytest.hookimpl(trylast=True)

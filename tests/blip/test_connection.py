@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from settee.blip import Connection, Reply, ReplyPart, Request
@@ -15,6 +15,7 @@ from settee.blip.outbox import STREAM_BUFFER_BYTES_MAX
 from settee.errors import PeerProtocolError, UsageError
 from settee.limits import COMPRESS_BODY_BYTES_MIN, FRAME_BYTES_MAX, UNACKED_BYTES_MAX
 from tests.blip.peers import Pair
+from tests.prop import examples
 
 ALL = 10**9
 
@@ -374,7 +375,8 @@ messages = st.tuples(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@pytest.mark.property(number=6)
+@examples(40)
 @given(
     st.lists(messages, max_size=6), st.lists(messages, max_size=6), st.sampled_from([1, 5000, ALL])
 )
@@ -411,8 +413,9 @@ def test_whatever_is_sent_arrives_and_is_answered(
         assert list(dict.fromkeys(begun)) == sorted(set(begun))  # Numbers rise, without gaps.
 
 
+@pytest.mark.property(number=6)
 @pytest.mark.sec("SEC-16")
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.data())
 def test_a_flipped_bit_is_noticed_before_it_has_an_effect(data: st.DataObject) -> None:
     sent = [({"Profile": "rev", "id": f"doc-{n}"}, noise(90, n)) for n in range(5)]

@@ -8,7 +8,7 @@ import uuid
 from types import MappingProxyType
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from settee.doc import body as body_module
@@ -21,6 +21,7 @@ from settee.limits import (
     JSON_CONTAINERS_MAX,
     JSON_DEPTH_MAX,
 )
+from tests.prop import examples
 
 
 def nested(depth: int) -> bytes:
@@ -269,7 +270,8 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@pytest.mark.property(number=4)
+@examples(80)
 @given(st.dictionaries(st.text(), values, max_size=5))
 def test_every_plain_value_comes_back_and_is_written_the_same_by_all(value):
     body = dump(value)
@@ -279,7 +281,8 @@ def test_every_plain_value_comes_back_and_is_written_the_same_by_all(value):
     assert canonical(value) == canonical(dict(reversed(value.items())))
 
 
-@settings(max_examples=80, deadline=None)
+@pytest.mark.property(number=4)
+@examples(80)
 @given(st.binary(max_size=40) | st.text(alphabet='{}[]":,\\u0d8e1-+.ENa \t', max_size=40))
 def test_whatever_comes_in_is_read_or_refused_in_one_way(noise):
     body = noise if isinstance(noise, bytes) else noise.encode()

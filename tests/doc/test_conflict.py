@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from settee.doc.conflict import (
@@ -42,6 +42,7 @@ from settee.doc.version import (
 )
 from settee.limits import HISTORY_NAMES_MAX, VECTOR_SOURCES_MAX
 from tests.doc.fleet import Peer, run
+from tests.prop import examples
 
 A = "wnucF2LvT2yMhMGFY0x7jQ"
 C = "UAw43SNtT+Kfr2eFge5bKw"
@@ -411,7 +412,8 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@pytest.mark.property(number=12)
+@examples(50)
 @given(st.integers(2, 4), steps, st.booleans())
 def test_whatever_the_order_of_exchange_all_peers_end_with_one_revision(count, steps, with_vector):
     peers = [Peer(number) for number in range(1, count + 1)]
@@ -444,7 +446,8 @@ def test_deletions_that_each_put_the_other_below_end_in_one_new_version():
     assert len({peer.state.vector.cv for peer in peers}) == 1
 
 
-@settings(max_examples=50, deadline=None)
+@pytest.mark.property(number=12)
+@examples(50)
 @given(steps, steps, st.integers(2, 3))
 def test_two_sides_of_a_conflict_resolve_it_alike_and_only_once(first, second, count):
     left = [Peer(number) for number in range(1, count + 1)]
@@ -497,7 +500,8 @@ def told_revisions(draw):
     return tid, history, vector, draw(st.booleans()), draw(st.booleans())
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.property(number=1)
+@examples(60)
 @given(st.lists(told_revisions(), max_size=8))
 def test_no_sequence_of_well_formed_lies_breaks_a_document(revisions):
     state = None

@@ -4,13 +4,14 @@ import copy
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from settee.doc.delta import CorruptDelta, apply, apply_body, difference, make
 from settee.errors import InvalidDocumentError
 from settee.limits import DELTA_TEXT_STEPS_MAX, DOCUMENT_BODY_BYTES_MAX
 from tests.doc.vectors import vectors
+from tests.prop import examples
 
 VECTORS = vectors("delta")
 LONG = "Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor"
@@ -196,7 +197,8 @@ def identical(a: object, b: object) -> bool:
     return a == b and isinstance(a, bool) == isinstance(b, bool)
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.property(number=5)
+@examples(60)
 @given(bodies, bodies)
 def test_every_difference_applied_gives_the_new_body(old, new):
     before = copy.deepcopy(old)
@@ -205,7 +207,8 @@ def test_every_difference_applied_gives_the_new_body(old, new):
     assert difference(old, copy.deepcopy(old)) == {}
 
 
-@settings(max_examples=50, deadline=None)
+@pytest.mark.property(number=5)
+@examples(50)
 @given(bodies, bodies)
 def test_any_json_as_a_delta_is_applied_or_refused_in_one_way(old, delta):
     try:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from settee.doc.version import (
@@ -33,6 +33,7 @@ from settee.doc.version import (
 from settee.errors import InvalidDocumentError
 from settee.limits import CLOCK_AHEAD_S_MAX, VECTOR_SOURCES_MAX
 from tests.doc.vectors import vectors
+from tests.prop import examples
 
 VECTORS = vectors("versions")
 A, B, C, D = (
@@ -282,8 +283,9 @@ def any_vectors(draw):
     return Vector(versions[0], tuple(versions[1 : 1 + merged]), tuple(versions[1 + merged :]))
 
 
+@pytest.mark.property(number=2)
 @pytest.mark.regression("mixed histories refused")
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(any_vectors(), st.lists(st.sampled_from(["2-bb", "1-aa"]), unique=True))
 def test_every_vector_survives_both_written_forms(vector, legacy):
     assert parse_vector(format_vector(vector)) == vector

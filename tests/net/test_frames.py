@@ -6,7 +6,7 @@ import random
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN, Protocol, Side
@@ -25,6 +25,7 @@ from settee.net.frames import (
     pack_control,
     parse_close,
 )
+from tests.prop import examples
 
 KEY = b"\x01\x02\x03\x04"
 
@@ -245,9 +246,10 @@ FIRST = st.one_of(
 PIECE = st.tuples(FIRST, st.binary(max_size=140), st.integers(0, 9))
 
 
+@pytest.mark.property(number=7)
 @pytest.mark.sec("SEC-12")
 @given(st.lists(PIECE, max_size=8), st.booleans(), st.integers(0, 2**32))
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_gives_the_same_verdict_as_another_parser(
     pieces: list[tuple[int, bytes, int]], server: bool, seed: int
 ) -> None:
@@ -256,8 +258,9 @@ def test_gives_the_same_verdict_as_another_parser(
     assert ours(server, cut) == theirs(server, cut)
 
 
+@pytest.mark.property(number=7)
 @given(st.binary(max_size=300), st.booleans())
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_junk_is_parsed_or_refused_whole_and_byte_by_byte(junk: bytes, server: bool) -> None:
     whole = ours(server, [junk])
     assert whole == ours(server, [bytes((byte,)) for byte in junk])

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from settee.clock import InlineWorkers
@@ -21,6 +21,7 @@ from settee.errors import CorruptDatabaseError
 from settee.limits import CLOCK_AHEAD_S_MAX
 from settee.store import Store, documents, feed, marks, revisions
 from settee.store.documents import Edit
+from tests.prop import examples
 from tests.store.conftest import NOW_NS, FakeClock, Opener
 
 A = "wnucF2LvT2yMhMGFY0x7jQ"
@@ -335,7 +336,8 @@ def test_a_local_edit_and_a_peers_edit_of_the_same_revision_are_a_conflict(
     assert _save(store, "a").startswith("4-ff")
 
 
-@settings(max_examples=15, deadline=None)
+@pytest.mark.property(number=1)
+@examples(15)
 @given(st.data())
 def test_two_stores_that_exchange_what_they_have_end_alike(tmp_path_factory, data) -> None:
     place = tmp_path_factory.mktemp("pair")

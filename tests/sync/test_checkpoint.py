@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from settee.errors import PeerProtocolError, RefusedError, StoreError
@@ -18,6 +18,7 @@ from settee.limits import (
 from settee.sync import effects as asks
 from settee.sync.checkpoint import checkpoint_id, combine, read_body, write_body
 from settee.sync.sequences import SequenceSet
+from tests.prop import examples
 from tests.sync.peers import (
     DEFAULT,
     ITEMS,
@@ -97,7 +98,8 @@ def test_a_body_is_written_as_couchbase_lite_writes_it() -> None:
     }
 
 
-@settings(max_examples=50, deadline=None)
+@pytest.mark.property(number=8)
+@examples(50)
 @given(
     st.lists(st.tuples(st.integers(0, 2**40), st.integers(1, 99)), max_size=8),
     st.sampled_from(["", "7", '"a:b"', '"\\u0000"']),
@@ -140,8 +142,9 @@ def test_without_an_own_copy_the_peers_counts_nothing() -> None:
     assert (completed.ranges(), since) == ([(0, 1)], "")
 
 
+@pytest.mark.property(number=8)
 @pytest.mark.regression("checkpoints that differ")
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(
     *[
         st.builds(

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from settee.sync.sequences import RemoteSequences, SequenceSet
+from tests.prop import examples
 
 NUMBERS = st.integers(0, 40)
 RANGES = st.lists(st.tuples(NUMBERS, NUMBERS), max_size=12)
@@ -14,7 +15,8 @@ def members(ranges: list[tuple[int, int]]) -> set[int]:
     return {n for start, end in ranges for n in range(start, end)}
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.property(number=8)
+@examples(60)
 @given(RANGES, RANGES)
 def test_a_sequence_set_is_a_set(a: list[tuple[int, int]], b: list[tuple[int, int]]) -> None:
     one, other = SequenceSet(a), SequenceSet(b)
@@ -27,7 +29,8 @@ def test_a_sequence_set_is_a_set(a: list[tuple[int, int]], b: list[tuple[int, in
     assert one.first_missing() == min(set(range(45)) - members(a))
 
 
-@settings(max_examples=40, deadline=None)
+@pytest.mark.property(number=8)
+@examples(40)
 @given(st.lists(NUMBERS, max_size=30), NUMBERS)
 def test_adding_one_by_one_and_forgetting_below(numbers: list[int], below: int) -> None:
     one = SequenceSet(())
@@ -80,8 +83,9 @@ def test_a_row_announced_again_keeps_its_place() -> None:
     assert remote.checkpoint() == "2"
 
 
+@pytest.mark.property(number=8)
 @pytest.mark.regression("checkpoint moved by something else than the peer's sequence")
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.lists(st.booleans(), max_size=20), st.randoms(use_true_random=False))
 def test_whatever_the_order_the_checkpoint_passes_nothing_unfinished(
     wanted: list[bool], chance: object

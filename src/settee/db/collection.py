@@ -296,7 +296,8 @@ class Collection:
         """Call `callback` after each commit that changed documents here, by whomever.
 
         It runs on a worker of the database, in order; an exception in it is logged. Commits that
-        came while it ran are told as one.
+        came while it ran are told as one. What another process, or another `Database` object,
+        purges is not told: a purge leaves nothing to be found.
         """
         self._check()
         return self._database._subscribe(self._key, lambda batch: callback(self._change(batch)))
