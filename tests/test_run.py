@@ -221,9 +221,16 @@ def test_the_night_looks_further(
     assert run.os.environ["SETTEE_HYPOTHESIS"] == "night"
     chosen = "not interop and not browser"
     assert commands.handed_over[-1][1:] == ["-m", "pytest", "-q", "-m", chosen]
-    monkeypatch.setenv("PART", "soak")
+    for part in ("soak", "proxy"):
+        monkeypatch.setenv("PART", part)
+        run.main(["night", "--minutes", "2"])
+        assert commands.handed_over[-1][1:] == ["-m", f"tests.{part}", "--minutes", "2"]
+    monkeypatch.setenv("PART", "soak-interop")
     run.main(["night", "--minutes", "2"])
     assert commands.handed_over[-1][1:] == ["-m", "tests.interop.soak", "--minutes", "2"]
+    monkeypatch.setenv("PART", "properties")
+    run.main(["night"])
+    assert commands.handed_over[-1][1:] == ["-m", "tests.prop"]
     monkeypatch.setenv("PART", "live")
     run.main(["night", "--seed", "7"])
     assert commands.handed_over[-1][1:] == ["-m", "tests.interop.bridge", "--seed", "7"]
@@ -252,4 +259,4 @@ def test_a_part_of_the_night_that_there_is_not_is_told(
     assert run.main(["night"]) == 2
     assert commands.handed_over == []
     said = capsys.readouterr().err
-    assert "PART is one of tests, simulation, bridge, soak, live, fuzz, load, attack" in said
+    assert "PART is one of tests, simulation, bridge, soak-interop, soak, properties, proxy" in said

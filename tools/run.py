@@ -10,9 +10,11 @@
     night     the long runs, one a time, named by PART: "tests" (the default) is every test but
               interop, with fresh random seeds for the property tests; "simulation" 5,000 seeds of
               each topology; "bridge" 5,000 seeds of mixed fleets in each of four modes; "live" the
-              same with real peers, 500 edits; "soak" 20 minutes with Couchbase Lite; "fuzz" ten
-              minutes for each decoder; "load" many peers; "attack" storms, and each defence taken
-              out once. The last three go on where they were interrupted (make night PART=fuzz)
+              same with real peers, 500 edits; "soak-interop" 20 minutes with Couchbase Lite; "soak"
+              45 minutes of five processes; "properties" 2,000 examples of each; "proxy" a wire that
+              is cut, and wrong, at every byte; "fuzz" ten minutes for each decoder; "load" many
+              peers; "attack" storms, and each defence taken out once. All from "properties" on go
+              on where they were interrupted (make night PART=fuzz)
 
 What follows the word is handed on, such as ``test tests/doc -k blob``. Needs Python 3.11 or newer
 with venv and, the first time, a package index; nothing else. A `.venv` that fits is used as it is:
@@ -129,7 +131,10 @@ def night(module: list[str], rest: list[str]) -> int:
         "tests": ["pytest", "-q", "-m", "not interop and not browser"],
         "simulation": ["tests.simulation", "--seeds", "5000"],
         "bridge": ["tests.simulation.bridge", "--seeds", "5000"],
-        "soak": ["tests.interop.soak"],
+        "soak-interop": ["tests.interop.soak"],
+        "soak": ["tests.soak"],
+        "properties": ["tests.prop"],
+        "proxy": ["tests.proxy"],
         "live": ["tests.interop.bridge"],
         "fuzz": ["tests.fuzz", "--all"],
         "load": ["tests.load"],
