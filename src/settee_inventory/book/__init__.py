@@ -56,10 +56,10 @@ but its list, give the `Replicator` ``book.replicated_with_original()``.
 
 from __future__ import annotations
 
+from settee_inventory.book.choices import Choice as Choice
+from settee_inventory.book.choices import Conflict as Conflict
 from settee_inventory.book.errors import InputError as InputError
 from settee_inventory.book.errors import PictureError as PictureError
-from settee_inventory.book.inventory import Choice as Choice
-from settee_inventory.book.inventory import Conflict as Conflict
 from settee_inventory.book.inventory import Inventory as Inventory
 from settee_inventory.book.inventory import Start as Start
 from settee_inventory.book.values import Content as Content
