@@ -104,6 +104,57 @@ def test_a_remote_change_never_steals_the_field_that_is_typed_in(trio: Trio) -> 
         expect(screen.item("Red beets")).to_be_visible()
 
 
+def test_typing_on_keeps_mine_and_the_other_version_can_be_restored(trio: Trio) -> None:
+    trio.at_the_list()
+    shop = trio.shop.page
+    trio.shop.item("Chard").locator(".open").click()
+    field = shop.get_by_label("Name", exact=True)
+    field.focus()
+    field.press("End")
+    trio.van.item("Chard").locator(".open").click()
+    other = trio.van.page.get_by_label("Name", exact=True)
+    other.fill("Swiss chard")
+    other.blur()
+    sheet = shop.get_by_role("dialog")
+    expect(sheet.locator(".strip")).to_contain_text("Swiss chard")
+    field.press_sequentially(" for Ann")
+    expect(sheet).to_contain_text(f"What {trio.van.app.name} wrote is under Activity")
+    expect(field).to_have_value("Chard for Ann")
+    for screen in (trio.shop, trio.van):
+        screen.page.get_by_role("button", name="Close", exact=True).click()
+        expect(screen.item("Chard for Ann")).to_be_visible()
+        screen.tab("Activity")
+        card = screen.page.get_by_role("region", name="Chard for Ann: two names")
+        expect(card).to_contain_text("Swiss chard")
+    card.get_by_role("button", name="Restore").click()
+    expect(card).to_have_count(0)
+    trio.at_the_list()
+    for screen in trio.screens:
+        expect(screen.item("Swiss chard")).to_be_visible()
+
+
+def test_a_number_that_was_only_looked_at_is_not_set_over_what_others_counted(trio: Trio) -> None:
+    trio.at_the_list()
+    shop = trio.shop.page
+    before = int(trio.shop.quantity("Kale").inner_text())
+    trio.shop.quantity("Kale").click()
+    expect(shop.get_by_label("Set Kale to")).to_be_focused()
+    trio.van.step("Kale", -1)
+    expect(trio.kitchen.quantity("Kale")).to_have_text(str(before - 1))
+    shop.get_by_label("Search items").focus()
+    trio.everywhere("Kale", before - 1)
+    trio.shop.item("Kale").locator(".open").click()
+    entry = shop.get_by_role("dialog").get_by_label("Set Kale to")
+    entry.focus()
+    trio.van.step("Kale", -1)
+    expect(trio.kitchen.quantity("Kale")).to_have_text(str(before - 2))
+    entry.blur()
+    shop.get_by_role("button", name="Close", exact=True).click()
+    # Were it set, the van would be told within this change.
+    trio.shop.step("Kale", 1)
+    trio.everywhere("Kale", before - 1)
+
+
 def test_a_new_picture_appears_on_the_others(trio: Trio, tmp_path: Path) -> None:
     trio.at_the_list()
     # Stored lying on its side, as phones do, with the turn in its EXIF.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, ClassVar, Final, Literal
@@ -268,18 +268,29 @@ class Inventory:
         done = Done(id, changes.QUANTITY, stamp, to - counters.total(state.quantity))
         return await self._edit(done, items.set_quantity(state, to, stamp))
 
-    async def rename(self, id: str, name: str) -> Item:
-        """Give an item another name."""
-        return await self._write(id, NAME, entered.name(name))
+    async def rename(self, id: str, name: str, *, seen: Collection[str] | None = None) -> Item:
+        """Give an item another name.
 
-    async def set_unit(self, id: str, unit: str) -> Item:
-        """Say what an item is counted in, such as "kg"; "" for nothing."""
-        return await self._write(id, UNIT, entered.text(unit, entered.UNIT_CHARACTERS_MAX, "unit"))
+        Args:
+            id: Which one.
+            name: The new name.
+            seen: The names that whoever typed this one had before him. One that another device
+                has given meanwhile, and that is not among them, is no more shown and yet kept: a
+                conflict, that can be restored. None: he has seen all there is.
+        """
+        return await self._write(id, NAME, entered.name(name), seen=seen)
 
-    async def set_warn_under(self, id: str, number: int | None) -> Item:
-        """Say from where an item counts as low; None: never."""
+    async def set_unit(self, id: str, unit: str, *, seen: Collection[str] | None = None) -> Item:
+        """Say what an item is counted in, such as "kg"; "" for nothing. `seen` as in `rename`."""
+        value = entered.text(unit, entered.UNIT_CHARACTERS_MAX, "unit")
+        return await self._write(id, UNIT, value, seen=seen)
+
+    async def set_warn_under(
+        self, id: str, number: int | None, *, seen: Collection[int | None] | None = None
+    ) -> Item:
+        """Say from where an item counts as low; None: never. `seen` as in `rename`."""
         value = None if number is None else entered.amount(number, "number to warn under")
-        return await self._write(id, WARN_UNDER, value)
+        return await self._write(id, WARN_UNDER, value, seen=seen)
 
     async def set_picture(self, id: str, data: bytes) -> Item:
         """Give an item the picture in `data`: a JPEG, PNG, WebP, GIF, BMP or TIFF file.
@@ -333,14 +344,27 @@ class Inventory:
     def _ms(self) -> int:
         return int(self._now() * 1000)
 
-    async def _write(self, id: str, field: str, value: Any, blobs: Sequence[Blob] = ()) -> Item:
+    async def _write(
+        self,
+        id: str,
+        field: str,
+        value: Any,
+        blobs: Sequence[Blob] = (),
+        seen: Collection[Any] | None = None,
+    ) -> Item:
         state = self._state(id)
-        before = registers.value_of(state.fields, field)
+        shown = registers.shown(state.fields, field)
+        before = shown.value if shown else None
         stamp = self._stamp(state)
         if (before == value or (not before and not value)) and not changes.conflicts(state):
             return self.item(id)
+        beside: Sequence[registers.Version] = ()
+        if seen is not None:
+            beside = registers.unseen(state.fields, field, (*seen, value), self.device_id)
         return await self._edit(
-            Done(id, field, stamp, before), items.put(state, field, value, stamp), blobs
+            Done(id, field, stamp, before, shown and shown.stamp),
+            items.put(state, field, value, stamp, beside),
+            blobs,
         )
 
     async def _edit(self, done: Done, state: State, blobs: Sequence[Blob] = ()) -> Item:
@@ -365,6 +389,7 @@ class Inventory:
         if back is None:
             shown = registers.shown(state.fields, done.field)
             return Undone(self.item(done.id), done.field, False, shown.by if shown else "")
+        self._undo.stands_for(done.over, stamp)
         stored = self._ledger.put({done.id: back})
         self._notes.add("edited", self.device_id, [done.id], {}, fold=True)
         await stored
@@ -401,7 +426,7 @@ class Inventory:
         state = self._state(id)
         shown, chosen = decided(state, field, version)
         stamp = self._stamp(state)
-        done = Done(id, field, stamp, shown.value)
+        done = Done(id, field, stamp, shown.value, shown.stamp)
         self._notes.add("decided", self.device_id, [id], {"field": field})
         return await self._edit(done, items.put(state, field, chosen.value, stamp))
 

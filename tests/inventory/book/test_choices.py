@@ -71,3 +71,65 @@ def test_an_item_removed_here_and_counted_there_can_be_brought_back(tmp_path: Pa
             assert kitchen.conflicts() == []
 
     run(scene)
+
+
+def test_what_came_while_one_was_typing_is_a_conflict_that_can_be_restored(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with fleet(tmp_path, ["kitchen", "van"]) as (kitchen, van):
+            await van.rename(APPLES, "Red apples")
+            await sync(kitchen, van)
+            # Typed on, letter by letter, by somebody who began when it was called Apples.
+            await kitchen.rename(APPLES, "Apples f", seen=["Apples"])
+            await kitchen.rename(APPLES, "Apples for Ann", seen=["Apples"])
+            await sync(kitchen, van)
+            for book in (kitchen, van):
+                (conflict,) = book.conflicts()
+                assert book.items[APPLES].name == conflict.shown.value == "Apples for Ann"
+                assert [each.value for each in conflict.others] == ["Red apples"]
+            kinds = [each.kind for each in await kitchen.activity()]
+            assert kinds.count("conflict") == 1
+            await van.restore(APPLES, "name", conflict.others[0].version)
+            await sync(kitchen, van)
+            assert kitchen.items[APPLES].name == "Red apples"
+            assert kitchen.conflicts() == van.conflicts() == []
+
+    run(scene)
+
+
+def test_what_the_writer_has_seen_is_no_conflict(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with fleet(tmp_path, ["kitchen", "van"]) as (kitchen, van):
+            await van.rename(APPLES, "Red apples")
+            await van.set_unit(APPLES, "kg")
+            await van.set_warn_under(APPLES, 5)
+            await sync(kitchen, van)
+            await kitchen.rename(APPLES, "Reddish apples", seen=["Apples", "Red apples"])
+            await kitchen.set_unit(APPLES, "t", seen=["kg"])
+            await kitchen.set_warn_under(APPLES, 6, seen=[5])
+            assert kitchen.conflicts() == []
+            await van.set_unit(APPLES, "g")
+            await van.set_warn_under(APPLES, 7)
+            await sync(kitchen, van)
+            await kitchen.set_unit(APPLES, "t", seen=["kg"])
+            await kitchen.set_warn_under(APPLES, None, seen=[5])
+            assert {each.field for each in kitchen.conflicts()} == {"unit", "warn_under"}
+
+    run(scene)
+
+
+def test_undo_of_what_was_typed_leaves_the_other_version_to_be_restored(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with fleet(tmp_path, ["kitchen", "van"]) as (kitchen, van):
+            await van.rename(APPLES, "Red apples")
+            await sync(kitchen, van)
+            await kitchen.rename(APPLES, "Apples f", seen=["Apples"])
+            await kitchen.rename(APPLES, "Apples for Ann", seen=["Apples"])
+            await kitchen.undo()
+            (conflict,) = kitchen.conflicts()
+            assert kitchen.items[APPLES].name == "Apples f"
+            assert [each.value for each in conflict.others] == ["Red apples"]
+            await kitchen.undo()
+            assert kitchen.items[APPLES].name == "Red apples"
+            assert kitchen.conflicts() == []
+
+    run(scene)

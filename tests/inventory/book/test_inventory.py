@@ -218,6 +218,27 @@ def test_the_last_edits_can_be_undone_one_by_one(tmp_path: Path) -> None:
     run(scene)
 
 
+def test_several_edits_of_one_field_are_undone_one_by_one(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with fleet(tmp_path, ["kitchen", "van"]) as (kitchen, van):
+            await kitchen.rename(APPLES, "Red")
+            await kitchen.rename(APPLES, "Redder")
+            for name in ("Red", "Apples"):
+                undone = await kitchen.undo()
+                assert undone
+                assert (undone.done, undone.item.name) == (True, name)
+            # What another wrote between two edits is where undoing ends.
+            await kitchen.rename(APPLES, "Red")
+            await sync(kitchen, van)
+            await van.rename(APPLES, "Green")
+            await sync(kitchen, van)
+            await kitchen.rename(APPLES, "Blue")
+            assert [(await kitchen.undo()).done for _ in range(2)] == [True, False]  # type: ignore[union-attr]
+            assert kitchen.items[APPLES].name == "Green"
+
+    run(scene)
+
+
 def test_undo_leaves_what_another_wrote_meanwhile_and_says_who(tmp_path: Path) -> None:
     async def scene() -> None:
         async with fleet(tmp_path, ["kitchen", "van"]) as (kitchen, van):
