@@ -303,9 +303,9 @@ async def drop(desk: Desk, args: dict[str, Any]) -> bool:
 
 @action()
 async def keep_out(desk: Desk, args: dict[str, Any]) -> None:
-    """Disconnect a device whenever it connects."""
+    """Disconnect a device whenever it connects, until it is let in again."""
     assert desk.network is not None, "logged in"
-    desk.network.listening.keep_out(_text(args, "device"))
+    desk.network.keep_out(_text(args, "device"))
     desk.show_changes()
 
 
@@ -313,7 +313,7 @@ async def keep_out(desk: Desk, args: dict[str, Any]) -> None:
 async def let_in(desk: Desk, args: dict[str, Any]) -> None:
     """Let a device in again."""
     assert desk.network is not None, "logged in"
-    desk.network.listening.let_in(_text(args, "device"))
+    desk.network.let_in(_text(args, "device"))
     desk.show_changes()
 
 
