@@ -207,6 +207,7 @@ def test_a_blob_that_the_original_lacks_the_copy_lacks_too(
     assert [problem.place for problem in check(open_store(target))] == [digest]
 
 
+@pytest.mark.regression("copy cut short")
 @pytest.mark.parametrize("failing", ["_copy_file", "_become_another", "_bring_blobs"])
 def test_a_copy_that_fails_or_dies_leaves_nothing_half_made(
     open_store: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str

@@ -71,6 +71,7 @@ def push_doc(peer: ScriptedPeer, *blobs: dict[str, object], doc_id: str = "doc")
 # --- both ways, for real -------------------------------------------------------------------------
 
 
+@pytest.mark.regression("blob that is missing, another, or empty")
 @pytest.mark.parametrize("push", [True, False])
 def test_blobs_of_all_sizes_arrive_in_pieces(push: bool) -> None:
     left, right = MemoryStorage("a"), MemoryStorage("b", marks=False)
@@ -155,6 +156,7 @@ def test_what_compresses_is_asked_for_compressed() -> None:
 # --- fetching what is not as it should be --------------------------------------------------------
 
 
+@pytest.mark.regression("blob that is missing, another, or empty")
 @pytest.mark.sec("SEC-23")
 @pytest.mark.parametrize(
     ("claimed", "sent"),
@@ -206,6 +208,7 @@ def test_without_a_usable_length_the_digest_decides(length: object) -> None:
     assert not peer.replies[token].error
 
 
+@pytest.mark.regression("blob that is missing, another, or empty")
 @pytest.mark.parametrize(
     ("code", "status"), [(404, 404), (403, 400), (500, 400), (503, 503), (429, 503)]
 )
