@@ -1,9 +1,9 @@
 """A peer in a process of its own, which does one thing after the other and measures itself.
 
-``python -m benchmarks.peers`` reads lines of JSON, ``{"do": "replicate", …}``, and answers each with
-one; `Peer` is that process seen from another. Whatever is measured runs in such processes, so that
-peak memory and CPU time are one peer's, and nothing of the program that asks is in them. Databases
-are fully durable unless told otherwise.
+``python -m benchmarks.peers`` reads lines of JSON, ``{"do": "replicate", …}``, and answers each
+with one; `Peer` is that process seen from another. Whatever is measured runs in such processes, so
+that peak memory and CPU time are one peer's, and nothing of the program that asks is in them.
+Databases are fully durable unless told otherwise.
 """
 
 from __future__ import annotations
@@ -95,25 +95,44 @@ def usage() -> dict[str, float]:
 # --- what is stored -------------------------------------------------------------------------------
 
 
-def body_of(kind: str, n: int, body_bytes: int) -> dict[str, Any]:
-    """Make document `n` of a kind.
+def _words(count: int) -> str:
+    """Return so many characters of words, always the same; they deflate about as prose does."""
+    chance = random.Random(7)
+    letters = "eeeettaaooiinnsshhrrddlluucmfwypvbgkjqxz"
+    lexicon = ["".join(chance.choices(letters, k=chance.randint(2, 9))) for _ in range(2000)]
+    words: list[str] = []
+    size = 0
+    while size < count:
+        words.append(lexicon[int(chance.expovariate(1 / 200)) % len(lexicon)])
+        size += len(words[-1]) + 1
+    return " ".join(words)
 
-    ``small``: three fields, about `body_bytes` of JSON. ``fields``: the same size in forty fields of
-    words, which compress as text does. ``blob``: a blob of `body_bytes` that no two share.
+
+_TEXT: Final = _words(2**16)
+
+
+def _text(n: int, size: int) -> str:
+    at = n * 1_009 % (len(_TEXT) - size)
+    return _TEXT[at : at + size]
+
+
+def body_of(kind: str, n: int, body_bytes: int) -> dict[str, Any]:
+    """Make document `n` of a kind, always the same.
+
+    ``small``: three fields with words, about `body_bytes` of JSON. ``flat``: the same of one
+    letter, which deflates to next to nothing. ``fields``: the same size in forty fields. ``blob``:
+    a blob of `body_bytes` that no two share.
     """
+    if kind == "flat":
+        return {"type": "benchmark", "number": n, "text": "x" * max(0, body_bytes - 52)}
     if kind == "blob":
         data = random.Random(n).randbytes(body_bytes)
         return {"type": "picture", "number": n, "image": Blob.from_bytes(data, "image/jpeg")}
     if kind == "fields":
-        chance = random.Random(n)
-        width = max(1, (body_bytes - 40) // 40 - 14)
-        letters = "etaoin shrdlu cmfwyp vbgkjq xz"
-        return {
-            "type": "benchmark",
-            "number": n,
-            **{f"field{i:02}": "".join(chance.choices(letters, k=width)) for i in range(40)},
-        }
-    return {"type": "benchmark", "number": n, "text": "x" * max(0, body_bytes - 52)}
+        width = max(1, (body_bytes - 40) // 40 - 12)
+        fields = {f"field{i:02}": _text(40 * n + i, width) for i in range(40)}
+        return {"type": "benchmark", "number": n, **fields}
+    return {"type": "benchmark", "number": n, "text": _text(n, max(1, body_bytes - 52))}
 
 
 def documents(
@@ -134,7 +153,7 @@ class _Worker:
         self._db: Database | None = None
         self._listener: URLEndpointListener | None = None
         self._replicator: Replicator | None = None
-        self._heard_ms: list[float] = []
+        self._heard_ms: list[tuple[int, float]] = []
         self._heard_all = threading.Event()
         self._expected = 0
         self._computing = False
@@ -240,6 +259,7 @@ class _Worker:
         assert not result.errors, result.errors
         return {
             "wall_s": wall_s,
+            "ended_ns": time.perf_counter_ns(),
             "cpu_s": after["cpu_s"] - before["cpu_s"],
             "wal_bytes": after["wal_bytes"] - before["wal_bytes"],
             "pushed": result.pushed,
@@ -254,10 +274,15 @@ class _Worker:
 
     # --- single edits -----------------------------------------------------------------------------
 
-    def follow(self, url: str, pin: str | None) -> dict[str, Any]:
-        """Replicate the edits continuously, and note when each shows to a change listener."""
-        options = self._replication(url, pin, "push_and_pull", [EDITS_COLLECTION])
+    def watch(self) -> dict[str, Any]:
+        """Note when each edit shows to a change listener of this database."""
         self._edits.on_change(self._heard)
+        return {}
+
+    def follow(self, url: str, pin: str | None) -> dict[str, Any]:
+        """Replicate the edits continuously, watching; ready when there is nothing to do."""
+        options = self._replication(url, pin, "push_and_pull", [EDITS_COLLECTION])
+        self.watch()
         target = options.pop("target")
         self._replicator = Replicator(self._open_db, target, continuous=True, **options)
         idle = threading.Event()
@@ -272,7 +297,8 @@ class _Worker:
         now_ns = time.perf_counter_ns()
         for doc_id in change.document_ids:
             body = self._edits[doc_id]
-            self._heard_ms.append((now_ns - body["saved_ns"]) / 1e6)
+            if body["by"] != self._open_db.name:
+                self._heard_ms.append((body["saved_ns"], (now_ns - body["saved_ns"]) / 1e6))
         if self._expected and len(self._heard_ms) >= self._expected:
             self._heard_all.set()
 
@@ -282,10 +308,11 @@ class _Worker:
         The monotonic clock is the same in all processes of a machine.
         """
         took_ms = []
+        name = self._open_db.name
         for n in range(count):
             time.sleep(pause_s)
             began_ns = time.perf_counter_ns()
-            self._edits[f"{prefix}-{n:05}"] = {"saved_ns": began_ns, "number": n}
+            self._edits[f"{prefix}-{n:05}"] = {"saved_ns": began_ns, "by": name}
             took_ms.append((time.perf_counter_ns() - began_ns) / 1e6)
         return {"took_ms": took_ms}
 
@@ -297,9 +324,9 @@ class _Worker:
         return {}
 
     def heard(self) -> dict[str, Any]:
-        """Return the milliseconds from each save to its change listener, when all are here."""
+        """Return when each edit was saved, and the milliseconds until it showed; waits for all."""
         assert self._heard_all.wait(60), f"{len(self._heard_ms)} of {self._expected} were heard"
-        return {"heard_ms": list(self._heard_ms)}
+        return {"heard": list(self._heard_ms)}
 
     def compute(self, on: bool) -> dict[str, Any]:
         """Have a thread of the program's own compute, or stop it."""

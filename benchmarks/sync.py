@@ -34,7 +34,7 @@ class Work(NamedTuple):
 
     kind: str
     """As `benchmarks.peers.body_of` makes them."""
-    count: int
+    documents: int
     body_bytes: int
     way: Way
     tls: bool = True
@@ -46,7 +46,7 @@ class Work(NamedTuple):
 class Sample(NamedTuple):
     """What one replication took. Of each pair the active peer's comes first."""
 
-    count: int
+    documents: int
     """Documents that moved; for a replication with nothing to do those that are there."""
     wall_s: float
     cpu_s: tuple[float, float]
@@ -59,12 +59,12 @@ class Sample(NamedTuple):
     @property
     def rate(self) -> float:
         """Documents a second."""
-        return self.count / self.wall_s
+        return self.documents / self.wall_s
 
     @property
     def cpu_ms_per_1000(self) -> float:
         """CPU milliseconds of both peers for 1,000 documents."""
-        return 1e6 * sum(self.cpu_s) / max(1, self.count)
+        return 1e6 * sum(self.cpu_s) / max(1, self.documents)
 
 
 @contextlib.contextmanager
@@ -102,11 +102,9 @@ def fill(work: Work, root: Path) -> None:
     with Peer() as filler:
         for side in sides:
             filler.ask("open", name=side, directory=str(root), durability=work.durability)
-            half = work.count // len(sides)
+            half = work.documents // len(sides)
             first = half if side == "passive" and len(sides) > 1 else 0
-            filler.ask(
-                "fill", kind=work.kind, count=half, body_bytes=work.body_bytes, first=first
-            )
+            filler.ask("fill", kind=work.kind, count=half, body_bytes=work.body_bytes, first=first)
             filler.ask("close")
 
 
@@ -116,8 +114,8 @@ def run(work: Work, root: Path) -> dict[str, Sample]:
     samples: dict[str, Sample] = {}
     with two_peers(root, work.durability, work.tls) as (active, passive, where):
         sample, done = replicate(active, passive, where, work.way)
-        assert sample.count == work.count, done
-        assert done["documents"] == (work.count, work.count), done
+        assert sample.documents == work.documents, done
+        assert done["documents"] == (work.documents, work.documents), done
         samples["first"] = sample
         for step in work.then:
             way: Way = "push_and_pull" if step == "pull" else work.way
@@ -125,17 +123,17 @@ def run(work: Work, root: Path) -> dict[str, Sample]:
             if step in ("hundredth", "field"):
                 stride = 100 if step == "hundredth" else 1
                 where_from = passive if work.way == "pull" else active
-                expected = len(range(0, work.count, stride))
+                expected = len(range(0, work.documents, stride))
                 where_from.ask(
                     "change",
                     kind=work.kind,
-                    count=work.count,
+                    count=work.documents,
                     body_bytes=work.body_bytes,
                     step=stride,
                 )
             sample, done = replicate(active, passive, where, way)
-            assert sample.count == expected, (step, done)
-            samples[step] = sample._replace(count=expected or work.count)
+            assert sample.documents == expected, (step, done)
+            samples[step] = sample._replace(documents=expected or work.documents)
     return samples
 
 
@@ -168,16 +166,17 @@ def real_data(root: Path) -> dict[str, Sample]:
         with two_peers(place, "full", True) as (active, passive, where):
             names = list(collections)
             sample, done = replicate(active, passive, where, way, collections=names)  # type: ignore[arg-type]
-            assert sample.count == count, done
+            assert sample.documents == count, done
             samples[way] = sample
     return samples
 
 
 def line_of(what: str, sample: Sample) -> str:
     """Say what a replication took."""
-    count = max(1, sample.count)
+    count = max(1, sample.documents)
     return (
-        f"{what}: {sample.count} documents in {sample.wall_s:.2f} s = {sample.rate:,.0f} docs/s · "
+        f"{what}: {sample.documents} documents in {sample.wall_s:.2f} s = "
+        f"{sample.rate:,.0f} docs/s · "
         f"CPU per 1,000: active {1e6 * sample.cpu_s[0] / count:.1f} ms, passive "
         f"{1e6 * sample.cpu_s[1] / count:.1f} ms · WAL per document: active "
         f"{sample.wal_bytes[0] / count:,.0f} B, passive {sample.wal_bytes[1] / count:,.0f} B · "
@@ -191,7 +190,7 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=100_000)
     parser.add_argument("--body-bytes", type=int, default=200)
     parser.add_argument("--durability", choices=["full", "normal", "memory"], default="full")
-    parser.add_argument("--kind", choices=["small", "fields", "blob"], default="small")
+    parser.add_argument("--kind", choices=["small", "flat", "fields", "blob"], default="small")
     parser.add_argument("--plain", action="store_true", help="without TLS")
     parser.add_argument("--then", nargs="*", default=["nothing"])
     ways: tuple[Way, ...] = ("push", "pull", "push_and_pull")
