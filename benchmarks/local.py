@@ -104,7 +104,7 @@ class BareApsw:
         for pragma in (
             "page_size = 8192",
             "journal_mode = WAL",
-            "cache_size = -32768",
+            "cache_size = -16384",
             "mmap_size = 0",
             "temp_store = MEMORY",
             "cell_size_check = ON",
