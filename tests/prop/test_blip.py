@@ -20,7 +20,7 @@ MESSAGES = st.lists(
 
 
 @pytest.mark.property(number=6)
-@examples(40)
+@examples(12)
 @given(MESSAGES, st.sampled_from(["cut", "lost", "twice", "swapped"]), st.data())
 def test_what_is_cut_lost_doubled_or_swapped_never_becomes_another_message(
     sizes: list[tuple[int, bool, bool]], harm: str, data: st.DataObject

@@ -27,7 +27,7 @@ STEPS = st.lists(
 
 
 @pytest.mark.property(number=11)
-@examples(12)
+@examples(6)
 @given(STEPS)
 def test_listeners_and_feeds_tell_what_comparing_everything_would(
     steps: list[tuple[int, str, int]],

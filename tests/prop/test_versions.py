@@ -50,7 +50,7 @@ steps = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, ma
 
 
 @pytest.mark.property(number=2)
-@examples(60)
+@examples(20)
 @given(steps)
 def test_vectors_compare_as_what_was_really_seen(steps: list[tuple[int, int]]) -> None:
     """A step from a peer to itself is an edit; to another one, that one hears of the revision."""
@@ -85,7 +85,7 @@ def test_vectors_compare_as_what_was_really_seen(steps: list[tuple[int, int]]) -
 
 
 @pytest.mark.property(number=3)
-@examples(60)
+@examples(20)
 @given(
     st.integers(0, 2**61),
     st.lists(st.tuples(st.integers(0, 2**61), st.sampled_from(["now", "take", "hear"]))),

@@ -147,7 +147,7 @@ def test_a_ring_that_deletes_and_makes_alike_at_once_falls_silent(
 
 
 @pytest.mark.regression("busy for ever")
-@pytest.mark.parametrize("after", range(0, 60, 7))
+@pytest.mark.parametrize("after", range(0, 60, 11))
 def test_a_peer_that_falls_silent_anywhere_is_given_up(tmp_path: Path, after: int) -> None:
     with world(tmp_path, f"silent {after}") as w:
         a, b = w.peer("a"), w.peer("b")
@@ -255,7 +255,7 @@ def test_no_reader_sees_an_older_state_after_a_newer_one(tmp_path: Path, seed: i
         seen: dict[str, list[int]] = {"reader": [], "hub": []}
 
         async def live() -> None:
-            for n in range(60):
+            for n in range(40):
                 writer.db.default_collection["count"] = {"n": n}
                 await asyncio.sleep(w.random.expovariate(1 / 0.2))
                 for peer in (reader, hub):
@@ -269,5 +269,5 @@ def test_no_reader_sees_an_older_state_after_a_newer_one(tmp_path: Path, seed: i
         w.settle()
         for name, numbers in seen.items():
             assert numbers == sorted(numbers), name
-            assert len(set(numbers)) > 10, name
-        assert reader.db.default_collection["count"]["n"] == 59
+            assert len(set(numbers)) > 8, name
+        assert reader.db.default_collection["count"]["n"] == 39

@@ -75,8 +75,10 @@ class Judge:
         return statistics.median((b - a) / (t - s) * 3600 for (s, a), (t, b) in pairs)
 
     def figures(self) -> list[Figure]:
-        """Return all, with their bounds."""
+        """Return all, with their bounds; none if the run ended before anything counted."""
         lives = [life for life in self.lives if life.rss]
+        if not lives:
+            return []
         memory = max(mib for life in lives for _, mib in life.rss)
         log = max(mib for life in lives for mib in life.wal)
         handles = max(_spread(life.fds) for life in lives)

@@ -54,6 +54,7 @@ def test_what_happens_while_it_warms_up_counts_for_nothing() -> None:
     state: dict[str, Any] = {"rss_mib": 999.0, "fds": 1, "threads": 1, "wal_mib": 99.0}
     state |= {"loop_lags": [9.0], "arrivals": [99.0], "operations": 1, "documents": 1}
     judge.take(life, 100, state, calm=True)
+    assert judge.figures() == []
     state |= {"rss_mib": 9.0, "wal_mib": 1.0, "loop_lags": [0.0], "arrivals": [0.0]}
     judge.take(life, 130, state, calm=True)
     assert all(figure.holds(1) for figure in judge.figures())
