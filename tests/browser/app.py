@@ -105,6 +105,8 @@ class Screen:
     def __init__(self, browser: Browser, app: App, **options: Any) -> None:
         self.app = app
         self.errors: list[str] = []
+        self.stranger: App | None = None
+        """A device that this one has found and nobody trusts yet, if the test has one."""
         self.context: BrowserContext = browser.new_context(
             **{"viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce", **options}
         )

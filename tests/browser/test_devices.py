@@ -14,6 +14,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, expect
 
+from settee import TLSIdentity
+from settee_inventory.links.words import six_words
 from tests.browser.app import PASSWORD, SOON_MS, USER, App, Screen, unique, words_of
 
 pytestmark = pytest.mark.browser
@@ -325,18 +327,45 @@ def test_a_wrong_user_is_refused_with_the_reason_and_another_login_works(trio: T
     expect(shop.page.locator(".log")).to_contain_text("was turned away")
 
 
-def test_encryption_is_switched_while_it_runs(trio: Trio) -> None:
-    """Generated, anonymous, none, and generated again, as the others see it."""
+def test_all_four_tls_modes_are_switched_while_it_runs(trio: Trio, tmp_path: Path) -> None:
+    """Generated, anonymous, own certificate, none, and generated again, as another sees it."""
     shop, van = trio.shop, trio.van
     shop.tab("Listener")
     van.tab("Browser")
     van.expect_state(shop.app, "In sync")
     listener = shop.page
+    generated = words_of(listener)
+    # With another key it is another device to those who have not compared its words.
+    found = van.page.locator(".peer[data-state=new]").filter(has_text=shop.app.name)
 
     listener.get_by_role("radio", name="Anonymous").check()
     expect(listener.locator(".words")).to_have_count(0)
-    found = van.page.locator(".peer[data-state=new]").filter(has_text=shop.app.name)
     expect(found.get_by_role("button", name="Check")).to_be_visible()
+
+    own = TLSIdentity.create("Shop", hosts=["127.0.0.1"])
+    (tmp_path / "shop.p12").write_bytes(own.to_pkcs12("of the file"))
+    listener.get_by_role("radio", name="Own certificate file").click()
+    form = listener.get_by_role("dialog", name="Own certificate file")
+    form.get_by_label("File (.p12").set_input_files(tmp_path / "shop.p12")
+    form.get_by_label("Password").fill("not that one")
+    form.get_by_role("button", name="Use it").click()
+    expect(form.get_by_role("alert")).to_contain_text("a wrong password")
+    form.get_by_label("Password").fill("of the file")
+    form.get_by_role("button", name="Use it").click()
+    expect(form).to_have_count(0)
+    expect(listener.get_by_role("radio", name="Own certificate file")).to_be_checked()
+    expect(listener.locator(".words li")).to_have_count(6)
+    assert words_of(listener) == list(six_words(own.fingerprint)) != generated
+    found.get_by_role("button", name="Check").click()
+    dialog = van.page.get_by_role("dialog")
+    expect(dialog.locator(".words li")).to_have_count(6)
+    assert words_of(dialog) == list(six_words(own.fingerprint))
+    dialog.get_by_text("Certificate details").click()
+    shown = dialog.locator(".mono").inner_text().replace(" ", "")
+    assert shown == own.fingerprint
+    dialog.get_by_role("button", name="Same words, trust it").click()
+    known = van.page.locator(".peer[data-state='in sync']").filter(has_text=shop.app.name)
+    expect(known).to_have_count(1)
 
     listener.get_by_role("radio", name="No encryption").check()
     expect(listener.locator(".address .mono").first).to_have_text(re.compile("^ws://"))
@@ -344,8 +373,13 @@ def test_encryption_is_switched_while_it_runs(trio: Trio) -> None:
 
     listener.get_by_role("radio", name="Generated identity").check()
     expect(listener.locator(".words li")).to_have_count(6)
-    known = van.page.locator(".peer[data-state='in sync']").filter(has_text=shop.app.name)
+    assert words_of(listener) == generated
     expect(known).to_have_count(1, timeout=2 * SOON_MS)
+    # The key of the file is not shown any more: its entry is taken out by hand.
+    stale = van.page.locator(".peer:not([data-state='in sync'])").filter(has_text=shop.app.name)
+    stale.locator("summary").click()
+    stale.get_by_role("button", name="Forget").click()
+    expect(van.peer(shop.app)).to_have_count(1)
 
 
 def test_nothing_is_lost_by_a_reload_and_a_restart(trio: Trio) -> None:

@@ -96,9 +96,9 @@ export default {
       <span v-if="n" class="between" :class="'l-' + line(n - 1, n)" role="img" :aria-label="s.devices[n - 1].name + ' and ' + device.name + ': ' + LINE[line(n - 1, n)].text"></span>
       <section class="card head" :aria-label="device.name" :data-device="device.name"><button v-if="narrow" type="button" class="dev big" :class="['c-' + device.colour, { picked: n === chosen }]" :aria-label="'Show ' + device.name" :aria-pressed="n === chosen" @click="choose(n)"><span class="mi" aria-hidden="true">{{ device.icon }}</span></button>
         <span v-else class="dev big" :class="'c-' + device.colour"><span class="mi" aria-hidden="true">{{ device.icon }}</span></span>
-        <div class="grow"><h3>{{ device.name }}</h3><span class="chip" :class="'s-' + chip(device).tone"><span class="mi" aria-hidden="true">{{ chip(device).icon }}</span>{{ chip(device).text }}</span></div>
+        <div class="grow"><h2>{{ device.name }}</h2><span class="chip" :class="'s-' + chip(device).tone"><span class="mi" aria-hidden="true">{{ chip(device).icon }}</span>{{ chip(device).text }}</span></div>
         <label class="net"><input type="checkbox" role="switch" class="switch" :checked="device.online" :disabled="!!device.failure || s.starting" :aria-label="'Network of ' + device.name" @change="act('network', { device: device.name, on: $event.target.checked })" /><span class="least">Network</span></label></section></template></div>
-    <div ref="phones" class="phones" @scroll.passive="swiped"><div v-for="device in s.devices" :key="device.name" class="phone">
+    <div ref="phones" class="phones" :tabindex="narrow ? 0 : null" role="group" aria-label="Phones" @scroll.passive="swiped"><div v-for="device in s.devices" :key="device.name" class="phone">
       <div v-if="device.failure" class="gone"><h2>{{ device.name }} has ended</h2><p class="second">{{ device.failure }}</p><button type="button" class="btn main" @click="act('restart', { device: device.name })">Restart</button></div>
       <iframe v-else-if="device.address && !s.starting" :key="device.address" :src="device.address" :title="device.name"></iframe>
       <div v-else class="gone"><p class="second">Starting …</p></div></div></div></div>`,
