@@ -14,10 +14,15 @@ WARM_UP: Final = 0.2
 SLOPE_MINUTES_MIN: Final = 20
 """In a shorter run the size of a process says nothing about an hour."""
 
+SETTLED_S: Final = 60.0
+"""After its start a process opens readers and starts workers as they are first needed."""
+
 RSS_MIB_MAX: Final = 200
 RSS_SLOPE_MIB_PER_H_MAX: Final = 1
 FDS_SPREAD_MAX: Final = 6
-THREADS_SPREAD_MAX: Final = 0
+THREADS_SPREAD_MAX: Final = 4
+"""Files are synced by up to four workers, passwords checked by up to two, each started when that
+many are needed at once. A link that leaked one would pass this after a few cuts."""
 WAL_MIB_MAX: Final = 64
 LOOP_LAG_MS_MAX: Final = 200
 ARRIVAL_S_MAX: Final = 5
@@ -28,6 +33,8 @@ class Life:
     """What one process showed from its start to its end, once it had settled."""
 
     peer: str
+    began_s: float | None = None
+    """When it was looked at first, after the warming up."""
     rss: list[tuple[float, float]] = field(default_factory=list)
     fds: list[int] = field(default_factory=list)
     threads: list[int] = field(default_factory=list)
@@ -54,11 +61,14 @@ class Judge:
         self.operations[id(life)] = state["operations"]
         if at_s < WARM_UP * self._minutes * 60:
             return
+        if life.began_s is None:
+            life.began_s = at_s
         life.rss.append((at_s, state["rss_mib"]))
         life.wal.append(state["wal_mib"])
         self.loop_lags += state["loop_lags"]
         self.arrivals += state["arrivals"]
-        if calm:
+        settled = at_s - life.began_s >= min(SETTLED_S, WARM_UP * self._minutes * 60)
+        if calm and settled:
             life.fds.append(state["fds"])
             life.threads.append(state["threads"])
 

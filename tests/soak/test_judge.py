@@ -38,7 +38,7 @@ def test_each_figure_over_its_bound_is_seen() -> None:
     assert "memory of a peer" in bad(rss_mib=250.0)
     assert bad(rss_mib=61.0) == ["growth of the first peer"]
     assert bad(fds=40) == ["handles, spread in calm"]
-    assert bad(threads=11) == ["threads, spread in calm"]
+    assert bad(threads=18) == ["threads, spread in calm"]
     assert bad(wal_mib=100.0) == ["log of a database"]
     assert bad(loop_lags=[0.5]) == ["lag of a loop, p99"]
     assert bad(arrivals=[6.0]) == ["until a change arrives, p99"]
