@@ -193,6 +193,14 @@ class Scene:
         expect(stall.locator(".chip")).to_contain_text("Refused")
         self.shoot("browser", shop, "/browser")
         self.shoot("trust", shop, "/browser", open_trust)
+        self.retrying(friends[0], shop)
+
+    def retrying(self, screen: Screen, gone: Screen) -> None:
+        """The Browser of a device while another one, that it knows, does not answer."""
+        gone.app.stop()
+        screen.tab("Browser")
+        screen.expect_state(gone.app, r"Retry in \d+ s")
+        self.shoot("retry", screen, "/browser", lambda page: waiting(page, gone.app.name))
 
 
 async def furnish(directory: Path) -> None:
@@ -274,6 +282,13 @@ def open_trust(page: Page) -> None:
     peer = page.locator(".peer").filter(has_text="Back office")
     peer.get_by_role("button", name="Check").click()
     expect(page.get_by_role("dialog").locator(".words li")).to_have_count(6)
+
+
+def waiting(page: Page, name: str) -> None:
+    """Wait until the row of a device counts down to its next attempt."""
+    row = page.locator(".peer").filter(has_text=name)
+    expect(row.get_by_role("button", name="Retry now")).to_be_visible()
+    expect(row.locator(".chip")).to_have_text(re.compile(r"Retry in ([3-9]|\d\d) s"))
 
 
 def table(browser: Browser) -> None:

@@ -21,6 +21,8 @@ START_S = 40.0
 SOON_MS = 15_000
 """Bound for what takes a moment; a machine that is busy takes longer."""
 
+expect.set_options(timeout=SOON_MS)
+
 
 def unique(name: str) -> str:
     """A name that no other run on this machine has: devices find each other by name."""
@@ -103,6 +105,8 @@ class Screen:
     def __init__(self, browser: Browser, app: App, **options: Any) -> None:
         self.app = app
         self.errors: list[str] = []
+        self.stranger: App | None = None
+        """A device that this one has found and nobody trusts yet, if the test has one."""
         self.context: BrowserContext = browser.new_context(
             **{"viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce", **options}
         )

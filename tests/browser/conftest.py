@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +43,27 @@ def browser() -> Iterator[Browser]:
         )
         yield running
         running.close()
+
+
+@pytest.fixture(scope="session")
+def table() -> Iterator[str]:
+    """The address of what ``make demo`` opens; it ends cleanly after all tests."""
+    from tests.browser.app import environment, printed
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "settee_inventory.table", "--port", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    try:
+        yield printed(process)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+        assert process.stdout is not None
+        process.stdout.close()
+    assert process.returncode == 0
 
 
 @pytest.fixture

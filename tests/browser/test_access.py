@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.app import App, Screen, unique
+from tests.browser.app import SOON_MS, App, Screen, unique
 
 pytestmark = pytest.mark.browser
 
@@ -40,14 +39,22 @@ def listening(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Ite
     with (
         App(directory / "shop", unique("Shop")) as shop,
         App(directory / "van", unique("Van")) as van,
+        App(directory / "stall", unique("Stall")) as stall,
     ):
-        screen, other = Screen(browser, shop), Screen(browser, van)
+        screen, other, third = (Screen(browser, each) for each in (shop, van, stall))
         screen.first_run()
         screen.listen()
         other.first_run("The inventory of another device")
         other.trust(shop)
         other.expect_state(shop, "In sync")
+        # One that is found, and whose words nobody has compared yet.
+        third.first_run("An empty list")
+        third.listen()
+        screen.tab("Browser")
+        expect(screen.peer(stall)).to_be_visible()
+        screen.stranger = stall
         yield screen
+        third.close()
         screen.close()
         other.close()
 
@@ -76,13 +83,8 @@ def test_axe_finds_nothing_on_any_page(
         expect(page.locator("h1").first).to_be_visible()
         page.evaluate("document.fonts.ready")
         found[path] = violations(page)
-    dialogs: dict[str, Callable[[], Any]] = {
-        "stop": lambda: open_stop(page, listening),
-        "add": lambda: open_add(page, listening),
-        "user": lambda: open_user(page, listening),
-    }
-    for name, open_dialog in dialogs.items():
-        open_dialog()
+    for name, open_dialog in DIALOGS.items():
+        open_dialog(page, listening)
         expect(page.get_by_role("dialog")).to_be_visible()
         found[name] = violations(page)
     page.context.close()
@@ -102,6 +104,105 @@ def open_add(page: Page, screen: Screen) -> None:
 def open_user(page: Page, screen: Screen) -> None:
     page.goto(screen.app.origin + "/settings")
     page.get_by_role("button", name="Add user").click()
+
+
+def stranger(page: Page, screen: Screen) -> Locator:
+    """The Browser's row of the device that nobody has compared words with."""
+    page.goto(screen.app.origin + "/browser")
+    assert screen.stranger is not None
+    name = re.compile(f"^{re.escape(screen.stranger.name)}$")
+    return page.locator(".peer").filter(has=page.locator(".strong", has_text=name))
+
+
+def open_trust(page: Page, screen: Screen) -> None:
+    row = stranger(page, screen)
+    row.get_by_role("button", name="Check").click()
+    expect(page.get_by_role("dialog").locator(".words li")).to_have_count(6)
+
+
+def open_login(page: Page, screen: Screen) -> None:
+    row = stranger(page, screen)
+    row.locator("summary").click()
+    row.get_by_role("button", name="Use another login").click()
+
+
+def open_item(page: Page, screen: Screen) -> None:
+    page.goto(screen.app.origin + "/")
+    page.locator(".item .open").first.click()
+
+
+def open_own(page: Page, screen: Screen) -> None:
+    page.goto(screen.app.origin + "/listener")
+    page.get_by_role("radio", name="Own certificate file").click()
+
+
+def open_qr(page: Page, screen: Screen) -> None:
+    page.goto(screen.app.origin + "/listener")
+    page.get_by_role("button", name="QR code of the address").click()
+
+
+DIALOGS: dict[str, Callable[[Page, Screen], None]] = {
+    "trust": open_trust,
+    "login": open_login,
+    "stop": open_stop,
+    "item": open_item,
+    "add": open_add,
+    "user": open_user,
+    "own certificate": open_own,
+    "qr": open_qr,
+}
+"""What opens each dialog."""
+
+
+@pytest.mark.parametrize("name", DIALOGS)
+def test_a_dialog_holds_the_focus_and_gives_it_back(
+    listening: Screen, browser: Browser, name: str
+) -> None:
+    """By keys: Tab goes round inside, Escape closes, the focus is where it was."""
+    page = opened(listening, browser, "light", "desktop")
+    page.goto(listening.app.origin + "/")
+    DIALOGS[name](page, listening)
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    outside = []
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        where = page.evaluate(
+            "document.activeElement === document.body || "
+            "!!document.activeElement.closest('dialog') || document.activeElement.outerHTML"
+        )
+        if where is not True:
+            outside.append(where)
+    assert outside == []
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    back = page.evaluate("document.activeElement.outerHTML")
+    page.context.close()
+    assert not back.startswith("<body"), "the focus is back at what opened it"
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_on_the_table(
+    table: str, browser: Browser, theme: str, size: str
+) -> None:
+    width, height = SIZES[size]
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme=theme,  # type: ignore[arg-type]
+        reduced_motion="reduce",
+    )
+    page = context.new_page()
+    page.goto(table)
+    chip = page.locator(".over .chip")
+    expect(chip).to_contain_text("All three connected", timeout=4 * SOON_MS)
+    together = violations(page)
+    page.get_by_role("switch", name="Network of Van").uncheck()
+    expect(chip).to_contain_text("Cut")
+    apart = violations(page)
+    page.get_by_role("switch", name="Network of Van").check()
+    context.close()
+    assert (together, apart) == ([], [])
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

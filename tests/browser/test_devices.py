@@ -14,6 +14,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, expect
 
+from settee import TLSIdentity
+from settee_inventory.links.words import six_words
 from tests.browser.app import PASSWORD, SOON_MS, USER, App, Screen, unique, words_of
 
 pytestmark = pytest.mark.browser
@@ -104,6 +106,57 @@ def test_a_remote_change_never_steals_the_field_that_is_typed_in(trio: Trio) -> 
         expect(screen.item("Red beets")).to_be_visible()
 
 
+def test_typing_on_keeps_mine_and_the_other_version_can_be_restored(trio: Trio) -> None:
+    trio.at_the_list()
+    shop = trio.shop.page
+    trio.shop.item("Chard").locator(".open").click()
+    field = shop.get_by_label("Name", exact=True)
+    field.focus()
+    field.press("End")
+    trio.van.item("Chard").locator(".open").click()
+    other = trio.van.page.get_by_label("Name", exact=True)
+    other.fill("Swiss chard")
+    other.blur()
+    sheet = shop.get_by_role("dialog")
+    expect(sheet.locator(".strip")).to_contain_text("Swiss chard")
+    field.press_sequentially(" for Ann")
+    expect(sheet).to_contain_text(f"What {trio.van.app.name} wrote is under Activity")
+    expect(field).to_have_value("Chard for Ann")
+    for screen in (trio.shop, trio.van):
+        screen.page.get_by_role("button", name="Close", exact=True).click()
+        expect(screen.item("Chard for Ann")).to_be_visible()
+        screen.tab("Activity")
+        card = screen.page.get_by_role("region", name="Chard for Ann: two names")
+        expect(card).to_contain_text("Swiss chard")
+    card.get_by_role("button", name="Restore").click()
+    expect(card).to_have_count(0)
+    trio.at_the_list()
+    for screen in trio.screens:
+        expect(screen.item("Swiss chard")).to_be_visible()
+
+
+def test_a_number_that_was_only_looked_at_is_not_set_over_what_others_counted(trio: Trio) -> None:
+    trio.at_the_list()
+    shop = trio.shop.page
+    before = int(trio.shop.quantity("Kale").inner_text())
+    trio.shop.quantity("Kale").click()
+    expect(shop.get_by_label("Set Kale to")).to_be_focused()
+    trio.van.step("Kale", -1)
+    expect(trio.kitchen.quantity("Kale")).to_have_text(str(before - 1))
+    shop.get_by_label("Search items").focus()
+    trio.everywhere("Kale", before - 1)
+    trio.shop.item("Kale").locator(".open").click()
+    entry = shop.get_by_role("dialog").get_by_label("Set Kale to")
+    entry.focus()
+    trio.van.step("Kale", -1)
+    expect(trio.kitchen.quantity("Kale")).to_have_text(str(before - 2))
+    entry.blur()
+    shop.get_by_role("button", name="Close", exact=True).click()
+    # Were it set, the van would be told within this change.
+    trio.shop.step("Kale", 1)
+    trio.everywhere("Kale", before - 1)
+
+
 def test_a_new_picture_appears_on_the_others(trio: Trio, tmp_path: Path) -> None:
     trio.at_the_list()
     # Stored lying on its side, as phones do, with the turn in its EXIF.
@@ -129,7 +182,7 @@ def test_a_new_picture_appears_on_the_others(trio: Trio, tmp_path: Path) -> None
 def test_stopping_warns_with_names_and_cancel_changes_nothing(trio: Trio) -> None:
     shop = trio.shop
     shop.tab("Listener")
-    expect(shop.page.locator(".client")).to_have_count(2)
+    expect(shop.page.locator("[data-client]")).to_have_count(2)
     shop.page.get_by_role("button", name="Stop", exact=True).click()
     dialog = shop.page.get_by_role("dialog")
     for screen in (trio.kitchen, trio.van):
@@ -139,7 +192,56 @@ def test_stopping_warns_with_names_and_cancel_changes_nothing(trio: Trio) -> Non
     expect(keep).to_be_focused()
     keep.click()
     expect(shop.page.get_by_role("button", name="Stop", exact=True)).to_be_visible()
-    expect(shop.page.locator(".client")).to_have_count(2)
+    expect(shop.page.locator("[data-client]")).to_have_count(2)
+
+
+def test_who_is_connected_is_a_table_on_a_wide_page_and_a_list_on_a_phone(trio: Trio) -> None:
+    shop, van = trio.shop, trio.van
+    shop.tab("Listener")
+    table = shop.page.get_by_role("region", name="Connected now").get_by_role("table")
+    row = table.get_by_role("row").filter(has_text=van.app.name)
+    expect(table.get_by_role("columnheader")).to_have_text(
+        [
+            "Device",
+            "User",
+            "Address",
+            "Since",
+            "Documents in",
+            "Documents out",
+            "State",
+            "Disconnect",
+        ]
+    )
+    cells = row.get_by_role("cell")
+    expect(cells.nth(1)).to_have_text(USER)
+    expect(cells.nth(2)).to_have_text(re.compile(r"^127\.0\.0\.1:\d+$"))
+    expect(cells.nth(3)).to_have_text(re.compile(r"^\d\d:\d\d$"))
+    for n in (4, 5):
+        expect(cells.nth(n)).to_have_text(re.compile(r"^\d+ \(\d+(\.\d)? k?M?B\)$"))
+    shop.page.set_viewport_size({"width": 390, "height": 844})
+    expect(table).to_have_count(0)
+    expect(shop.page.locator(".client").filter(has_text=van.app.name)).to_contain_text("Documents:")
+    shop.page.set_viewport_size({"width": 1280, "height": 800})
+    expect(row).to_be_visible()
+
+
+def test_who_is_blocked_stays_out_after_a_log_out_until_let_in(trio: Trio) -> None:
+    shop, van = trio.shop, trio.van
+    shop.tab("Listener")
+    shop.page.get_by_role("button", name=f"Disconnect {van.app.name}").click()
+    shop.page.locator(".toast").get_by_role("button", name="Block it").click()
+    van.tab("Browser")
+    van.expect_state(shop.app, "Refused")
+    shop.tab("Settings")
+    shop.page.get_by_role("button", name="Log out").click()
+    shop.log_in()
+    shop.tab("Listener")
+    expect(shop.page.get_by_text(f"{van.app.name} is blocked here.")).to_be_visible()
+    shop.page.get_by_role("button", name="Let it in again").click()
+    van.peer(shop.app).get_by_role("button", name="Retry now").click()
+    van.expect_state(shop.app, "In sync")
+    trio.kitchen.tab("Browser")
+    trio.kitchen.expect_state(shop.app, "In sync")
 
 
 def test_edits_made_apart_add_up_and_clients_come_back_to_the_same_port(trio: Trio) -> None:
@@ -225,18 +327,45 @@ def test_a_wrong_user_is_refused_with_the_reason_and_another_login_works(trio: T
     expect(shop.page.locator(".log")).to_contain_text("was turned away")
 
 
-def test_encryption_is_switched_while_it_runs(trio: Trio) -> None:
-    """Generated, anonymous, none, and generated again, as the others see it."""
+def test_all_four_tls_modes_are_switched_while_it_runs(trio: Trio, tmp_path: Path) -> None:
+    """Generated, anonymous, own certificate, none, and generated again, as another sees it."""
     shop, van = trio.shop, trio.van
     shop.tab("Listener")
     van.tab("Browser")
     van.expect_state(shop.app, "In sync")
     listener = shop.page
+    generated = words_of(listener)
+    # With another key it is another device to those who have not compared its words.
+    found = van.page.locator(".peer[data-state=new]").filter(has_text=shop.app.name)
 
     listener.get_by_role("radio", name="Anonymous").check()
     expect(listener.locator(".words")).to_have_count(0)
-    found = van.page.locator(".peer[data-state=new]").filter(has_text=shop.app.name)
     expect(found.get_by_role("button", name="Check")).to_be_visible()
+
+    own = TLSIdentity.create("Shop", hosts=["127.0.0.1"])
+    (tmp_path / "shop.p12").write_bytes(own.to_pkcs12("of the file"))
+    listener.get_by_role("radio", name="Own certificate file").click()
+    form = listener.get_by_role("dialog", name="Own certificate file")
+    form.get_by_label("File (.p12").set_input_files(tmp_path / "shop.p12")
+    form.get_by_label("Password").fill("not that one")
+    form.get_by_role("button", name="Use it").click()
+    expect(form.get_by_role("alert")).to_contain_text("a wrong password")
+    form.get_by_label("Password").fill("of the file")
+    form.get_by_role("button", name="Use it").click()
+    expect(form).to_have_count(0)
+    expect(listener.get_by_role("radio", name="Own certificate file")).to_be_checked()
+    expect(listener.locator(".words li")).to_have_count(6)
+    assert words_of(listener) == list(six_words(own.fingerprint)) != generated
+    found.get_by_role("button", name="Check").click()
+    dialog = van.page.get_by_role("dialog")
+    expect(dialog.locator(".words li")).to_have_count(6)
+    assert words_of(dialog) == list(six_words(own.fingerprint))
+    dialog.get_by_text("Certificate details").click()
+    shown = dialog.locator(".mono").inner_text().replace(" ", "")
+    assert shown == own.fingerprint
+    dialog.get_by_role("button", name="Same words, trust it").click()
+    known = van.page.locator(".peer[data-state='in sync']").filter(has_text=shop.app.name)
+    expect(known).to_have_count(1)
 
     listener.get_by_role("radio", name="No encryption").check()
     expect(listener.locator(".address .mono").first).to_have_text(re.compile("^ws://"))
@@ -244,8 +373,13 @@ def test_encryption_is_switched_while_it_runs(trio: Trio) -> None:
 
     listener.get_by_role("radio", name="Generated identity").check()
     expect(listener.locator(".words li")).to_have_count(6)
-    known = van.page.locator(".peer[data-state='in sync']").filter(has_text=shop.app.name)
+    assert words_of(listener) == generated
     expect(known).to_have_count(1, timeout=2 * SOON_MS)
+    # The key of the file is not shown any more: its entry is taken out by hand.
+    stale = van.page.locator(".peer:not([data-state='in sync'])").filter(has_text=shop.app.name)
+    stale.locator("summary").click()
+    stale.get_by_role("button", name="Forget").click()
+    expect(van.peer(shop.app)).to_have_count(1)
 
 
 def test_nothing_is_lost_by_a_reload_and_a_restart(trio: Trio) -> None:
@@ -270,11 +404,11 @@ def test_nothing_is_lost_by_a_reload_and_a_restart(trio: Trio) -> None:
 def test_logging_out_ends_the_connections(trio: Trio) -> None:
     van, shop = trio.van, trio.shop
     shop.tab("Listener")
-    expect(shop.page.locator(".client").filter(has_text=van.app.name)).to_have_count(1)
+    expect(shop.page.locator("[data-client]").filter(has_text=van.app.name)).to_have_count(1)
     van.tab("Settings")
     van.page.get_by_role("button", name="Log out").click()
     expect(van.page.get_by_role("heading", name="Welcome back")).to_be_visible()
-    expect(shop.page.locator(".client").filter(has_text=van.app.name)).to_have_count(0)
+    expect(shop.page.locator("[data-client]").filter(has_text=van.app.name)).to_have_count(0)
     van.log_in()
     van.tab("Browser")
     van.expect_state(shop.app, "In sync")

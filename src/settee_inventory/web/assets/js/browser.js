@@ -53,13 +53,18 @@ const Peer = {
       return this.peer.bad && name === "compare" ? "Compare again" : LABELS[name].title;
     },
     pick(name, event) {
-      event.target.closest("details")?.removeAttribute("open");
+      const menu = event.target.closest("details");
+      if (menu) {
+        menu.removeAttribute("open");
+        // What was clicked is out of sight now; a dialog gives the focus back to this.
+        menu.querySelector("summary").focus();
+      }
       this.$emit("run", name, this.peer);
     },
   },
   template: `<li class="peer" :data-key="peer.key" :data-state="peer.state">
     <div class="top"><dev :device="peer" /><div class="grow"><div class="strong cut" style="font-size:17px;line-height:22px"><txt :of="peer.name" /></div>
-      <div class="second cut">{{ fact }}</div></div><chip :tone="chip.tone" :icon="chip.icon" :text="chip.text" />
+      <div class="second" style="overflow-wrap:anywhere">{{ fact }}</div></div><chip :tone="chip.tone" :icon="chip.icon" :text="chip.text" />
       <details v-if="peer.menu.length" class="menu"><summary class="btn plain square" :aria-label="'More for ' + peer.name"><mi-icon name="more_horiz" /></summary>
         <div><button v-for="name in peer.menu" :key="name" type="button" class="btn" :class="name === 'forget' ? 'danger' : 'plain'" @click="pick(name, $event)">{{ title(name) }}</button></div></details></div>
     <div v-if="peer.state === 'syncing'" class="bar" :class="{ unknown: share === null }" role="progressbar" :aria-label="'Syncing with ' + peer.name" aria-valuemin="0" aria-valuemax="100" :aria-valuenow="share">
