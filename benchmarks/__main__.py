@@ -1,9 +1,9 @@
-"""All figures that settee publishes: ``python -m benchmarks [--quick] [--only NAME …]``.
+"""All figures that settee publishes: ``python -m benchmarks [--quick] [--all] [--only NAME …]``.
 
 Measures settee and the limits of the machine beside it, at most 20 minutes, and writes
-`benchmarks/results.md`, with a verdict on each goal at its end. ``--only`` runs parts and prints
-them; ``--quick`` takes small sizes, to see whether everything runs: its figures are no results, and
-it prints them, too.
+`benchmarks/results.md`, with a verdict on each goal at its end. ``--all`` measures other products,
+too (`benchmarks.others`). ``--only`` runs parts and prints them; ``--quick`` takes small sizes, to
+see whether everything runs: its figures are no results, and it prints them, too.
 """
 
 from __future__ import annotations
@@ -34,15 +34,23 @@ PARTS: Final[dict[str, Callable[[bool], Section]]] = {
 }
 
 
+def others(quick: bool) -> Section:
+    """Measure the other products that can be had."""
+    from benchmarks import others as products  # Its peers come from the interop tests.
+
+    return products.section(quick)
+
+
 def main() -> int:
     """Read the command line, run, write or print; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    names = [*PARTS]
+    names = [*PARTS, "others"]
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--quick", action="store_true", help="small sizes; no results")
+    parser.add_argument("--all", action="store_true", help="other products, too")
     parser.add_argument("--write", type=Path, help=f"where to (all of it goes to {RESULTS.name})")
     options = parser.parse_args()
-    chosen = options.only or [*PARTS]
+    chosen = options.only or [*PARTS, *(["others"] if options.all else [])]
     target = options.write
     if target is None and not (options.quick or options.only):
         target = RESULTS
@@ -51,7 +59,7 @@ def main() -> int:
     for name in chosen:
         part_began_s = time.monotonic()
         print(f"{name} …", file=sys.stderr, flush=True)
-        done.append(PARTS[name](options.quick))
+        done.append({**PARTS, "others": others}[name](options.quick))
         print(f"{name}: {time.monotonic() - part_began_s:.0f} s", file=sys.stderr, flush=True)
     before = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else ""
     minutes = (time.monotonic() - began_s) / 60

@@ -8,6 +8,7 @@ Databases are fully durable unless told otherwise.
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import resource
@@ -33,7 +34,7 @@ from settee import (
     URLEndpointListener,
 )
 
-__all__ = ["Peer", "body_of", "count_page_writes", "usage"]
+__all__ = ["PASSWORD", "Peer", "body_of", "count_page_writes", "usage"]
 
 PASSWORD: Final = "benchmark"  # For loopback, for the length of a run.
 WAL_FRAME_HEAD_BYTES: Final = 24
@@ -235,6 +236,13 @@ class _Worker:
         identity = self._listener.tls_identity
         pin = None if identity is None else identity.fingerprint
         return {"url": self._listener.urls[0], "pin": pin}
+
+    def certificate(self) -> dict[str, Any]:
+        """Return the listener's certificate, in DER and base64."""
+        assert self._listener is not None, "listen comes first"
+        identity = self._listener.tls_identity
+        assert identity is not None, "it listens without TLS"
+        return {"der": base64.b64encode(identity.certificate_der).decode()}
 
     def _replication(self, url: str, pin: str | None, type: str, names: Sequence[str]) -> Any:
         collections = [self._open_db.collection(name) for name in names] or None

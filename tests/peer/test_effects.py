@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from settee.doc.records import Outcome, RevisionIn
-from settee.errors import InvalidDocumentError, SetteeError
+from settee.doc.records import ConflictPolicy, Outcome, RevisionIn
+from settee.errors import DiskFullError, InvalidDocumentError, SetteeError
 from settee.peer.effects import EffectRunner
 from settee.sync.effects import (
     Effect,
@@ -51,10 +51,13 @@ class Asker:
         )
         self._ticket = 0
 
+    def elapse(self) -> None:
+        self._world.elapse(0.001)
+
     def ask(self, effect: Effect) -> Any:
         self._ticket += 1
-        self.runner.run(self._ticket, effect)
-        self._world.elapse(0.001)
+        self.runner.run([(self._ticket, effect)])
+        self.elapse()
         answer = self.answers.pop(self._ticket)
         if isinstance(answer, SetteeError):
             raise answer
@@ -140,5 +143,83 @@ def test_what_was_received_and_not_saved_is_removed_at_the_end(
     after = sorted(p for p in staging.rglob("*") if p.is_file())
     assert len(before) - len(after) == 2
     assert [p.suffix for p in after] == [".lock"]
-    asker.runner.run(99, ReadOwnCheckpoints(("cp-1",)))
+    asker.runner.run([(99, ReadOwnCheckpoints(("cp-1",)))])
     assert 99 not in asker.answers
+
+
+# --- blobs of a batch -----------------------------------------------------------------------------
+
+
+class Held:
+    """A worker that does nothing until it is told to."""
+
+    def __init__(self, submit: Callable[[Callable[[], None]], None]) -> None:
+        self.jobs: list[Callable[[], None]] = []
+        self._submit = submit
+
+    def submit(self, job: Callable[[], None]) -> None:
+        self.jobs.append(job)
+
+    def go_on(self) -> None:
+        jobs, self.jobs = self.jobs, []
+        for job in jobs:
+            self._submit(job)
+
+
+def piece(data: bytes) -> WriteBlob:
+    digest = "sha1-" + base64.b64encode(hashlib.sha1(data).digest()).decode()
+    return WriteBlob(digest, data, True, True, len(data))
+
+
+def test_blobs_are_written_on_while_others_are_made_durable(
+    asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = asker.runner._runtime
+    disk = Held(runtime.placing.submit)
+    monkeypatch.setattr(runtime, "placing", disk)
+    first, second = piece(CONTENT), piece(b"a picture of pears")
+    asker.ask(first)
+    save = SaveRevisions(0, [revision(b"{}", first.digest)], ConflictPolicy.RESOLVE)
+    asker.runner.run([(99, save)])
+    asker.ask(second)  # Answered, though the disk is busy with the first.
+    assert len(disk.jobs) == 1
+    assert 99 not in asker.answers
+    disk.go_on()
+    asker.elapse()
+    assert [each.outcome for each in asker.answers[99]] == [Outcome.STORED]  # type: ignore[attr-defined]
+
+
+def test_pieces_that_came_together_are_one_job(
+    asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = asker.runner._runtime
+    worker = Held(runtime.blobs.submit)
+    monkeypatch.setattr(runtime, "blobs", worker)
+    pieces = [piece(b"%d" % n) for n in range(5)]
+    bad = WriteBlob(DIGEST, b"not that", True, True, None)
+    asker.runner.run([*((n, each) for n, each in enumerate(pieces)), (5, bad)])
+    assert len(worker.jobs) == 1
+    worker.go_on()
+    asker.elapse()
+    assert [asker.answers[n] for n in range(5)] == [None] * 5
+    assert isinstance(asker.answers[5], InvalidDocumentError)  # Its neighbours are written.
+
+
+def test_a_batch_whose_blobs_can_not_be_made_durable_leaves_nothing_behind(
+    asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = asker.runner._store.blobs
+    one = piece(CONTENT)
+    assert asker.ask(FindMissingBlobs([one.digest])) == [one.digest]
+    asker.ask(one)
+
+    def full(_: object) -> None:
+        raise DiskFullError("no space left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(blobs), "put_many", lambda self, staged: full(staged))
+        with pytest.raises(DiskFullError):
+            asker.ask(SaveRevisions(0, [revision(b"{}", one.digest)], ConflictPolicy.RESOLVE))
+    left = [path for path in blobs.directory.rglob("*") if path.is_file()]
+    assert [path for path in left if path.suffix != ".lock"] == []
+    assert not blobs._leases

@@ -138,15 +138,13 @@ class SessionDriver:
 
     def _after(self) -> None:
         session, link = self.session, self.link
-        for ticket, effect in session.effects():
-            self._runner.run(ticket, effect)
+        self._runner.run(session.effects())
         while link.writable:
             frames = session.frames_to_send(WRITE_BYTES_MAX)
             if not frames:
                 break
             link.send(frames)
-        for ticket, effect in session.effects():  # Blobs are read on as frames go out.
-            self._runner.run(ticket, effect)
+        self._runner.run(session.effects())  # Blobs are read on as frames go out.
         pause = session.wants_reading_paused or (session.waits_for_link and not link.writable)
         if pause != self._paused:
             self._paused = pause

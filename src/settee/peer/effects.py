@@ -1,7 +1,8 @@
 """Carries out what a session asks of storage.
 
-Reads go to the runtime's reader, blobs to its blob worker, writes to the store's group commit; the
-answer comes back on the loop. Nothing here decides anything: that is the session's business.
+Reads go to the runtime's reader, blobs to its blob worker and from there to the one that makes them
+durable, writes to the store's group commit; the answer comes back on the loop. Nothing here decides
+anything: that is the session's business.
 """
 
 from __future__ import annotations
@@ -76,8 +77,24 @@ class EffectRunner:
         self._leases: dict[str, Callable[[], None]] = {}  # Blob worker only.
         self._closed = False
 
-    def run(self, ticket: int, effect: Effect) -> None:
-        """Carry out one effect; its answer arrives on the loop."""
+    def run(self, effects: Sequence[tuple[int, Effect]]) -> None:
+        """Carry out effects; their answers arrive on the loop.
+
+        Pieces of blobs go to their worker, and their answers come back, together.
+        """
+        pieces = [(ticket, effect) for ticket, effect in effects if isinstance(effect, WriteBlob)]
+        for ticket, effect in effects:
+            if not isinstance(effect, WriteBlob):
+                self._run_one(ticket, effect)
+        if not pieces:
+            return
+        try:
+            self._runtime.blobs.submit(partial(self._write_pieces, pieces))
+        except ClosedError as exc:  # As in `_run_one`.
+            self._runtime.call(self._deliver_many, [(ticket, exc) for ticket, _ in pieces])
+
+    def _run_one(self, ticket: int, effect: Effect) -> None:
+        """Carry out one that is no piece of a blob."""
         try:
             self._start(ticket, effect)
         except ClosedError as exc:  # The database is being closed under the session.
@@ -101,8 +118,6 @@ class EffectRunner:
                 self._write(ticket, lambda w: checkpoints.save_own(w, id_, body))
             case SavePeerCheckpoint(id_, rev, body):
                 self._write(ticket, lambda w: checkpoints.set_peer(w, id_, rev, body))
-            case WriteBlob():
-                self._on_blobs(ticket, partial(self._write_blob, effect))
             case OpenBlob(digest):
                 self._on_blobs(ticket, partial(self._blob_length, digest))
             case ReadBlob(digest, offset, size):
@@ -213,22 +228,38 @@ class EffectRunner:
     # --- blobs ------------------------------------------------------------------------------------
 
     def _place_then_save(self, ticket: int, effect: SaveRevisions) -> None:
-        """Make the blobs of a batch durable, then write its rows."""
+        """Hand the blobs of a batch, and what keeps them, to the worker that makes them durable.
+
+        While it waits for the disk the next blobs are written; they are the next batch.
+        """
         digests = {digest for revision in effect.revisions for digest in revision.blobs}
         staged = [self._staged.pop(d) for d in digests & self._staged.keys()]
-        if staged:
-            self._store.blobs.put_many(staged)
-        future = self._store.submit(partial(self._save, effect))
-        future.add_done_callback(lambda _: self._unlease(digests))
+        leases = [self._leases.pop(d) for d in digests & self._leases.keys()]
+        place = partial(self._place, ticket, effect, staged, leases)
+        self._runtime.placing.submit(partial(self._job, ticket, place, False))
+
+    def _place(
+        self,
+        ticket: int,
+        effect: SaveRevisions,
+        staged: list[StagedBlob],
+        leases: list[Callable[[], None]],
+    ) -> None:
+        """Make the blobs of a batch durable, then write its rows; on the placing worker."""
+        try:
+            if staged:
+                self._store.blobs.put_many(staged)
+            future = self._store.submit(partial(self._save, effect))
+        except BaseException:
+            for blob in staged:
+                blob.path.unlink(missing_ok=True)
+            _call(leases)
+            raise
+        future.add_done_callback(lambda _: _call(leases))
         future.add_done_callback(partial(self._written, ticket))
 
-    def _unlease(self, digests: set[str]) -> None:
-        with contextlib.suppress(ClosedError):  # Then `_discard` has released them.
-            self._runtime.blobs.submit(lambda: self._release(digests & self._leases.keys()))
-
     def _release(self, digests: set[str]) -> None:
-        for digest in digests:
-            self._leases.pop(digest)()
+        _call([self._leases.pop(digest) for digest in digests])
 
     def _missing(self, digests: list[str]) -> list[str]:
         """Look for blobs, and keep those that are there until a revision names them."""
@@ -237,6 +268,17 @@ class EffectRunner:
             if digest not in self._leases:
                 self._leases[digest] = blobs.lease([digest])
         return blobs.missing(digests)
+
+    def _write_pieces(self, pieces: list[tuple[int, WriteBlob]]) -> None:
+        outcomes: list[tuple[int, Exception | None]] = []
+        for ticket, piece in pieces:
+            try:
+                self._write_blob(piece)
+            except Exception as exc:
+                outcomes.append((ticket, exc))
+            else:
+                outcomes.append((ticket, None))
+        self._runtime.call(self._deliver_many, outcomes)
 
     def _write_blob(self, effect: WriteBlob) -> None:
         digest = effect.digest
@@ -279,6 +321,13 @@ class EffectRunner:
         if not self._closed:
             self._refuse(ticket, as_settee_error(exc, "storing what a peer sent"))
 
+    def _deliver_many(self, outcomes: list[tuple[int, Exception | None]]) -> None:
+        for ticket, exc in outcomes:
+            if exc is None:
+                self._deliver(ticket, None)
+            else:
+                self._deliver_error(ticket, exc)
+
     def close(self) -> None:
         """Give no more answers, and remove what was received and not saved."""
         if self._closed:
@@ -294,3 +343,8 @@ class EffectRunner:
         self._store.blobs.discard(self._staged.values())
         self._staged.clear()
         self._release(set(self._leases))
+
+
+def _call(releases: list[Callable[[], None]]) -> None:
+    for release in releases:
+        release()

@@ -49,6 +49,8 @@ class Runtime:
         self.workers = workers
         self.reader: Worker = workers.serial("settee-reader")
         self.blobs: Worker = workers.serial("settee-blobs")
+        self.placing: Worker = workers.serial("settee-placing")
+        """Makes received blobs durable, so that the next are written meanwhile."""
         self.callbacks: Worker = workers.serial("settee-peer-callbacks")
         self.hooks: Worker = workers.serial("settee-hooks")
         self.logins: tuple[Worker, ...] = tuple(
@@ -184,7 +186,14 @@ class Runtime:
             if not self.is_current():
                 self._stopped.wait()
                 self._thread.join()
-        for worker in (self.reader, self.blobs, self.hooks, *self.logins, self.callbacks):
+        for worker in (
+            self.reader,
+            self.blobs,
+            self.placing,
+            self.hooks,
+            *self.logins,
+            self.callbacks,
+        ):
             worker.close()
 
 

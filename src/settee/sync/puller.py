@@ -286,8 +286,9 @@ class Puller:
         names: list[tuple[str, str]] = []
         behind: list[str] = []
         for row, past, mine in zip(rows, offered, held, strict=True):
+            # Nothing is to be compared with a name where nothing is here: most rows, most times.
+            tid = "" if mine is None else dialect.tid_of(row.rev) or ""
             seq = 0 if mine is None else mine.seq
-            tid = dialect.tid_of(row.rev) or ""
             refuses = session_refuses and not self._is_ours_to_resolve(tid, past, seq)
             status, theirs = dialect.status(row, mine, refuses=refuses)
             if status == 0:
