@@ -12,7 +12,8 @@
               each topology; "bridge" 5,000 seeds of mixed fleets in each of four modes; "live" the
               same with real peers, 500 edits; "soak" 20 minutes with Couchbase Lite; "fuzz" ten
               minutes for each decoder; "load" many peers; "attack" storms, and each defence taken
-              out once. The last three go on where they were interrupted (make night PART=fuzz)
+              out once; "crash" power cuts, kills and broken disks. The last four go on where they
+              were interrupted (make night PART=fuzz)
 
 What follows the word is handed on, such as ``test tests/doc -k blob``. Needs Python 3.11 or newer
 with venv and, the first time, a package index; nothing else. A `.venv` that fits is used as it is:
@@ -134,6 +135,7 @@ def night(module: list[str], rest: list[str]) -> int:
         "fuzz": ["tests.fuzz", "--all"],
         "load": ["tests.load"],
         "attack": ["tests.attack"],
+        "crash": ["tests.crash", "--night"],
     }
     part = os.environ.get("PART") or "tests"
     if part not in parts:

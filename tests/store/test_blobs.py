@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -10,6 +11,7 @@ from settee.errors import ClosedError, CorruptDatabaseError, NotFoundError, Stor
 from settee.limits import BLOB_LEASE_S
 from settee.store import BlobStore, StagedBlob, Store
 from settee.store import blobs as blobs_module
+from settee.store.files import MachineFiles
 from tests.store.conftest import FakeClock, Opener
 
 HELLO = "sha1-qvTGHdzF6KLavt4PO0gs2a6pQ00="
@@ -77,6 +79,25 @@ def test_at_no_point_could_a_power_cut_leave_a_name_without_its_content(
     assert log[10:] == [("sync", "folder")]
     store.blobs.put_many([_stage(store.blobs, b"1")])
     assert log[11:] == [("sync", "folder")], "another's rename may not be durable yet"
+
+
+def test_a_folder_for_blobs_that_is_made_late_is_durable_too(
+    open_store: Opener, tmp_path: Path
+) -> None:
+    """It is missing where a power cut came just after the database was made."""
+    open_store(directory := tmp_path / "late.settee").close()
+    (directory / "blobs").rmdir()
+
+    class Watched(MachineFiles):
+        synced: ClassVar[list[Path]] = []
+
+        def sync_folder(self, path: Path) -> None:
+            super().sync_folder(path)
+            self.synced.append(path)
+
+    store = open_store(directory, files=Watched(), durability="full")
+    store.blobs.put_many([_stage(store.blobs, b"hello")])
+    assert Watched.synced == [directory, directory / "blobs"]
 
 
 @pytest.mark.feature("BLOB-12")
