@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -34,7 +35,10 @@ class Child:
     def __init__(self, work: Callable[[Say], None]) -> None:
         reading, writing = os.pipe()
         sys.stdout.flush()
-        self.pid = os.fork()
+        with warnings.catch_warnings():
+            # A thread of the test runner's own is no danger: the child touches nothing of it.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.pid = os.fork()
         if self.pid == 0:
             code = 1
             try:

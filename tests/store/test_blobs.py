@@ -178,6 +178,38 @@ def test_a_failed_sync_fails_the_batch_and_names_nothing(
     assert store.blobs.missing(blob.digest for blob in staged) == []
 
 
+@pytest.mark.parametrize("step", ["stamp", "unlink"])
+def test_a_disk_that_fails_beside_a_blob_loses_none_and_is_an_error_of_ours(
+    open_store: Opener, step: str
+) -> None:
+    class Broken(MachineFiles):
+        broken = False
+
+        def stamp(self, path: Path, at_ns: int) -> None:
+            if self.broken and step == "stamp":
+                raise OSError(5, "Input/output error")
+            super().stamp(path, at_ns)
+
+        def unlink(self, path: Path) -> None:
+            if self.broken and step == "unlink":
+                raise OSError(5, "Input/output error")
+            super().unlink(path)
+
+    files = Broken()
+    store = open_store(files=files, durability="full")
+    known = store.blobs.put(b"known")
+    staged = [_stage(store.blobs, b"hello"), _stage(store.blobs, b"known")]
+    files.broken = True
+    try:
+        store.blobs.put_many(staged)
+    except StoreError:
+        assert step == "unlink"
+        files.broken = False
+        store.blobs.put_many(staged)
+    assert store.blobs.read(HELLO) == b"hello"
+    assert store.blobs.read(known) == b"known"
+
+
 # --- left-over files ----------------------------------------------------------------------------
 
 

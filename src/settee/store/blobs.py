@@ -99,11 +99,13 @@ class BlobStore:
         new again for a removal. Raises DiskFullError or StoreError; those already named stay.
         """
         fresh: dict[str, Path] = {}
+        spare: list[StagedBlob] = []
         for blob in staged:
             if blob.digest in fresh or self._renew(blob.digest):
-                self._files.unlink(blob.path)
+                spare.append(blob)
             else:
                 fresh[blob.digest] = blob.path
+        self.discard(spare)
         if not staged:
             return
         now_ns = self._clock.wall_ns()
@@ -317,8 +319,8 @@ class BlobStore:
             self._files.stamp(self._path(digest), now_ns)
         except FileNotFoundError:
             return False
-        except OSError:  # Not ours to touch; it is there.
-            return True
+        except OSError:  # Not ours to touch, or the disk.
+            return self._path(digest).exists()
         return True
 
     def _remove_if_old(self, path: Path, young_ns: int) -> int | None:
