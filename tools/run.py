@@ -13,7 +13,8 @@
               same with real peers, 500 edits; "soak-interop" 20 minutes with Couchbase Lite; "soak"
               45 minutes of five processes; "properties" 2,000 examples of each; "proxy" a wire that
               is cut, and wrong, at every byte; "fuzz" ten minutes for each decoder; "load" many
-              peers; "attack" storms, and each defence taken out once. All from "properties" on go
+              peers; "attack" storms, and each defence taken out once;
+              "crash" power cuts, kills and broken disks. All from "properties" on go
               on where they were interrupted (make night PART=fuzz)
 
 What follows the word is handed on, such as ``test tests/doc -k blob``. Needs Python 3.11 or newer
@@ -149,6 +150,7 @@ def night(module: list[str], rest: list[str]) -> int:
         "fuzz": ["tests.fuzz", "--all"],
         "load": ["tests.load"],
         "attack": ["tests.attack"],
+        "crash": ["tests.crash", "--night"],
     }
     part = os.environ.get("PART") or "tests"
     if part not in parts:

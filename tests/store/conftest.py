@@ -10,6 +10,7 @@ import pytest
 
 from settee.clock import InlineWorkers, ThreadWorkers, Workers
 from settee.store import Store
+from settee.store.files import FILES, Files
 
 NOW_NS = 1_795_000_000 * 10**9
 
@@ -68,6 +69,7 @@ def open_store(directory: Path, clock: FakeClock) -> Iterator[Opener]:
         create: bool = True,
         durability: str = "memory",
         clock: FakeClock = clock,
+        files: Files = FILES,
     ) -> Store:
         store = Store.open(
             path,
@@ -75,6 +77,7 @@ def open_store(directory: Path, clock: FakeClock) -> Iterator[Opener]:
             durability=durability,
             clock=clock,
             workers=workers or InlineWorkers(),
+            files=files,
         )
         stores.append(store)
         return store

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 from pathlib import Path
@@ -16,6 +17,7 @@ from settee.errors import (
 from settee.ids import digest_text
 from settee.store import blob_files
 from settee.store.blob_files import BlobReader, BlobWriter
+from settee.store.files import MachineFiles
 
 CONTENT = bytes(range(256)) * 1000
 
@@ -149,3 +151,16 @@ def test_a_blob_cut_short_is_found(path: Path) -> None:
     path.write_bytes(CONTENT[:-1])
     with BlobReader(path, _digest(CONTENT)) as reader, pytest.raises(CorruptDatabaseError):
         reader.readall()
+
+
+def test_a_read_that_the_disk_refuses_is_an_error_of_ours(path: Path) -> None:
+    class Broken(MachineFiles):
+        def read(self, file: io.FileIO, buffer: memoryview) -> int:
+            raise OSError(errno.EIO, "Input/output error")
+
+    path.write_bytes(CONTENT)
+    with (
+        BlobReader(path, _digest(CONTENT), Broken()) as reader,
+        pytest.raises(StoreError, match="Input/output error"),
+    ):
+        reader.read(1)

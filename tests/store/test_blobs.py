@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -10,6 +11,7 @@ from settee.errors import ClosedError, CorruptDatabaseError, NotFoundError, Stor
 from settee.limits import BLOB_LEASE_S
 from settee.store import BlobStore, StagedBlob, Store
 from settee.store import blobs as blobs_module
+from settee.store.files import MachineFiles
 from tests.store.conftest import FakeClock, Opener
 
 HELLO = "sha1-qvTGHdzF6KLavt4PO0gs2a6pQ00="
@@ -77,6 +79,25 @@ def test_at_no_point_could_a_power_cut_leave_a_name_without_its_content(
     assert log[10:] == [("sync", "folder")]
     store.blobs.put_many([_stage(store.blobs, b"1")])
     assert log[11:] == [("sync", "folder")], "another's rename may not be durable yet"
+
+
+def test_a_folder_for_blobs_that_is_made_late_is_durable_too(
+    open_store: Opener, tmp_path: Path
+) -> None:
+    """It is missing where a power cut came just after the database was made."""
+    open_store(directory := tmp_path / "late.settee").close()
+    (directory / "blobs").rmdir()
+
+    class Watched(MachineFiles):
+        synced: ClassVar[list[Path]] = []
+
+        def sync_folder(self, path: Path) -> None:
+            super().sync_folder(path)
+            self.synced.append(path)
+
+    store = open_store(directory, files=Watched(), durability="full")
+    store.blobs.put_many([_stage(store.blobs, b"hello")])
+    assert Watched.synced == [directory, directory / "blobs"]
 
 
 @pytest.mark.feature("BLOB-12")
@@ -155,6 +176,38 @@ def test_a_failed_sync_fails_the_batch_and_names_nothing(
     assert store.blobs.missing(blob.digest for blob in staged) == [b.digest for b in staged]
     store.blobs.put_many(staged)
     assert store.blobs.missing(blob.digest for blob in staged) == []
+
+
+@pytest.mark.parametrize("step", ["stamp", "unlink"])
+def test_a_disk_that_fails_beside_a_blob_loses_none_and_is_an_error_of_ours(
+    open_store: Opener, step: str
+) -> None:
+    class Broken(MachineFiles):
+        broken = False
+
+        def stamp(self, path: Path, at_ns: int) -> None:
+            if self.broken and step == "stamp":
+                raise OSError(5, "Input/output error")
+            super().stamp(path, at_ns)
+
+        def unlink(self, path: Path) -> None:
+            if self.broken and step == "unlink":
+                raise OSError(5, "Input/output error")
+            super().unlink(path)
+
+    files = Broken()
+    store = open_store(files=files, durability="full")
+    known = store.blobs.put(b"known")
+    staged = [_stage(store.blobs, b"hello"), _stage(store.blobs, b"known")]
+    files.broken = True
+    try:
+        store.blobs.put_many(staged)
+    except StoreError:
+        assert step == "unlink"
+        files.broken = False
+        store.blobs.put_many(staged)
+    assert store.blobs.read(HELLO) == b"hello"
+    assert store.blobs.read(known) == b"known"
 
 
 # --- left-over files ----------------------------------------------------------------------------

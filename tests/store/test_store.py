@@ -22,8 +22,9 @@ from settee.errors import (
 )
 from settee.ids import CollectionName
 from settee.limits import BLOB_LEASE_S
-from settee.store import Commit, Store, documents, feed
+from settee.store import Commit, Store, documents, feed, schema
 from settee.store.documents import Edit
+from settee.store.files import MachineFiles
 from tests.store.conftest import FakeClock, Opener
 
 
@@ -57,6 +58,32 @@ def test_one_seed_makes_one_database(open_store: Opener, tmp_path: Path) -> None
         with store.reader() as reader:
             names.append(documents.get(reader, 1, "a"))
     assert names[0] == names[1]
+
+
+def test_the_names_of_a_new_database_are_durable_before_anything_is_in_it(
+    open_store: Opener, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a process that dies in between leaves one whose folder a power cut can still take."""
+    synced: list[Path] = []
+
+    class Watched(MachineFiles):
+        def sync_folder(self, path: Path) -> None:
+            super().sync_folder(path)
+            synced.append(path)
+
+    def dies(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "upgrade", dies)
+        with pytest.raises(KeyboardInterrupt):
+            open_store(files=Watched(), durability="full")
+    assert synced == [directory, directory.parent]
+    assert (directory / "blobs").is_dir()
+    open_store(files=Watched(), durability="full").close()
+    assert len(synced) == 4
+    open_store(files=Watched(), durability="full").close()
+    assert len(synced) == 4, "one that is whole costs no sync"
 
 
 def test_documents_outlive_closing(open_store: Opener, workers: Workers) -> None:

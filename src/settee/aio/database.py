@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
@@ -136,7 +137,7 @@ class Database:
 
     async def _open_now(self) -> Database:
         if self._opened is None:
-            opened = await _beside(self._workers, self._make)
+            opened = await _beside(self._workers, self._make, Blocking.close)
             opened._face, opened._make_face = self, self._face_of
             self._opened = opened
         return self
@@ -344,12 +345,23 @@ def _give_back(inner: StoreTransaction, acquired: Future[None]) -> None:
         inner.rollback()
 
 
-async def _beside(workers: Workers, call: Callable[[], T]) -> T:
-    """Run a call on a worker made for it."""
+async def _beside(
+    workers: Workers, call: Callable[[], T], undo: Callable[[T], object] | None = None
+) -> T:
+    """Run a call on a worker made for it; `undo` what it returns if nobody waits any more."""
     worker = workers.serial("settee-open")
     future: Future[T] = Future()
     worker.submit(partial(run, future, call))
     try:
         return await wait(future)
+    except asyncio.CancelledError:
+        if undo is not None:
+            worker.submit(partial(_undo, future, undo))
+        raise
     finally:
         worker.submit(worker.close)
+
+
+def _undo(done: Future[T], undo: Callable[[T], object]) -> None:
+    if done.exception() is None:
+        undo(done.result())

@@ -243,8 +243,10 @@ class Database:
         self._ticker.close()
         self._background.close()
         self._observer.close()
-        self._store.close()
-        self._mark.release()
+        try:
+            self._store.close()
+        finally:
+            self._mark.release()
 
     def __enter__(self) -> Database:
         return self

@@ -118,6 +118,7 @@ class BlobReader(io.RawIOBase):
     def __init__(self, path: Path, digest: str, files: Files = FILES) -> None:
         super().__init__()
         self._files: Final = files
+        self._path: Final = path
         self._digest: Final = digest
         self._file = files.open(path)
         self.length: Final = os.fstat(self._file.fileno()).st_size
@@ -134,9 +135,12 @@ class BlobReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read into `buffer`; return how many bytes, 0 at the end."""
+        """Read into `buffer`; return how many bytes, 0 at the end. Raises StoreError."""
         at = self._file.tell()
-        count = self._files.read(self._file, memoryview(buffer))
+        try:
+            count = self._files.read(self._file, memoryview(buffer))
+        except OSError as exc:
+            raise translated_os(exc, self._path) from exc
         if self._hashed == at:
             self._hash.update(memoryview(buffer)[:count])
             self._hashed = at + count

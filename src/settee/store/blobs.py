@@ -2,7 +2,7 @@
 
 Room: store.
 Touches: the folder ``blobs`` of a database.
-Never touches: sockets, SQLite (but for the references that `collect` asks for).
+Never touches: sockets, SQLite (but for the references that `remove_unneeded` asks for).
 
 A blob is written to a file of its own under ``staging`` while its digest is computed
 (`BlobWriter`), and moved to its name by `put_many`: all files of the batch are synced side by side,
@@ -11,8 +11,8 @@ that exists is complete, and a row that exists finds its blobs, power cuts inclu
 docs/adr/0003-blob-layout.md has the reasons.
 
 Staging folders belong to one open store each, proven by a lock; those of dead processes are swept
-at the next open. A blob is removed by `collect` only: when no row names it, nobody in this process
-leases it, and it is older than an hour, which is the lease of other processes.
+at the next open. A blob is removed by `remove_unneeded` only: when no row names it, nobody in this
+process leases it, and it is older than an hour, which is the lease of other processes.
 """
 
 from __future__ import annotations
@@ -96,14 +96,16 @@ class BlobStore:
 
         One durability point for the batch: the files are synced side by side, renamed, and the
         folder is synced once. A blob that is there already costs nothing but that, and counts as
-        new again for `collect`. Raises DiskFullError or StoreError; those already named stay.
+        new again for a removal. Raises DiskFullError or StoreError; those already named stay.
         """
         fresh: dict[str, Path] = {}
+        spare: list[StagedBlob] = []
         for blob in staged:
             if blob.digest in fresh or self._renew(blob.digest):
-                self._files.unlink(blob.path)
+                spare.append(blob)
             else:
                 fresh[blob.digest] = blob.path
+        self.discard(spare)
         if not staged:
             return
         now_ns = self._clock.wall_ns()
@@ -171,7 +173,7 @@ class BlobStore:
     # --- keeping and removing ---------------------------------------------------------------------
 
     def lease(self, digests: Iterable[str]) -> Callable[[], None]:
-        """Keep blobs from `collect`, whether there already or to come, until the result is called.
+        """Keep blobs from removal, whether there already or to come, until the result is called.
 
         Other processes are kept off those that are there for an hour.
         """
@@ -191,41 +193,49 @@ class BlobStore:
 
         return release
 
-    def collect(self, writer: Writer) -> list[str]:
-        """Remove blobs that nobody needs; return their digests. A job for the writer.
+    def remove_unneeded(
+        self,
+        writer: Writer,
+        unused_since_ns: int | None = None,
+        among: set[str] | None = None,
+    ) -> list[tuple[str, int]]:
+        """Remove blobs that nobody needs; return (digest, bytes) of each. A job for the writer.
 
         Inside a write transaction, so that no process commits a reference meanwhile.
-        """
-        return [digest for digest, _ in self.remove_unneeded(writer)]
-
-    def remove_unneeded(
-        self, writer: Writer, unused_since_ns: int | None = None
-    ) -> list[tuple[str, int]]:
-        """Do what `collect` does; return (digest, bytes) of each blob removed.
-
         `unused_since_ns`: the wall clock's nanoseconds at which no other process had the database
-        open. What none has renewed since then none can lease, however young it is.
+        open. What none has renewed since then none can lease, however young it is. `among`: no
+        other blobs than these.
         """
-        referenced = {row[0] for row in writer.rows("SELECT DISTINCT digest FROM blob_refs")}
+        unneeded = self.unneeded(writer)
+        if among is not None:
+            unneeded &= among
         young_ns = writer.wall_ns() - int(BLOB_LEASE_S * 1e9)
         if unused_since_ns is not None:
             young_ns = max(young_ns, unused_since_ns)
         removed = []
+        for digest in sorted(unneeded):
+            with self._mutex:
+                leased = digest in self._leases
+            try:
+                length = None if leased else self._remove_if_old(self._path(digest), young_ns)
+            except OSError as exc:
+                raise translated_os(exc, self.directory) from exc
+            if length is not None:
+                removed.append((digest, length))
+        return removed
+
+    def unneeded(self, writer: Writer) -> set[str]:
+        """Return the blobs that no row names."""
         try:
-            for name in sorted(os.listdir(self.directory)):
-                digest = _digest_of_name(name)
-                if digest is None or digest in referenced:
-                    continue
-                with self._mutex:
-                    leased = digest in self._leases
-                length = None if leased else self._remove_if_old(self.directory / name, young_ns)
-                if length is not None:
-                    removed.append((digest, length))
+            names = os.listdir(self.directory)
         except FileNotFoundError:  # No blob was ever stored.
-            return []
+            return set()
         except OSError as exc:
             raise translated_os(exc, self.directory) from exc
-        return removed
+        found = {digest for name in names if (digest := _digest_of_name(name)) is not None}
+        return found.difference(
+            row[0] for row in writer.rows("SELECT DISTINCT digest FROM blob_refs")
+        )
 
     def sweep(self) -> int:
         """Remove the staging folders of processes that died; return how many. Done at open."""
@@ -276,9 +286,11 @@ class BlobStore:
             raise translated_os(OSError(errno.EROFS, "opened for reading"), self.directory)
         while self._staging is None:
             try:
-                for folder in (self.directory, self._staging_root):
-                    with contextlib.suppress(FileExistsError):
-                        self._files.make_folder(folder)
+                if not self.directory.exists():  # A power cut took it, with nothing in it.
+                    self._make(self.directory)
+                    if self._durable:
+                        self._files.sync_folder(self.directory.parent)
+                self._make(self._staging_root)
             except OSError as exc:
                 raise translated_os(exc, self._staging_root) from exc
             path = self._staging_root / self._clock.random_bytes(8).hex()
@@ -296,15 +308,19 @@ class BlobStore:
             self._staging, self._staging_lock = path, lock
         return self._staging
 
+    def _make(self, folder: Path) -> None:
+        with contextlib.suppress(FileExistsError):
+            self._files.make_folder(folder)
+
     def _renew(self, digest: str) -> bool:
-        """Make a blob count as new, for other processes' `collect`; tell whether it is there."""
+        """Make a blob count as new, for other processes' removals; tell whether it is there."""
         now_ns = self._clock.wall_ns()
         try:
             self._files.stamp(self._path(digest), now_ns)
         except FileNotFoundError:
             return False
-        except OSError:  # Not ours to touch; it is there.
-            return True
+        except OSError:  # Not ours to touch, or the disk.
+            return self._path(digest).exists()
         return True
 
     def _remove_if_old(self, path: Path, young_ns: int) -> int | None:
@@ -328,7 +344,7 @@ class BlobStore:
         return found.st_size
 
     def _put_back_asides(self) -> None:
-        """Undo what a `collect` was doing when its process died; a later one decides anew."""
+        """Undo what a removal was doing when its process died; a later one decides anew."""
         for name in os.listdir(self.directory):
             if name.endswith(_ASIDE):
                 aside = self.directory / name

@@ -94,7 +94,7 @@ def compact(store: Store, *, unused_since_ns: int | None = None) -> Compacted:
     """
     before = _file_bytes(store.directory)
     store.blobs.sweep()
-    removed = store.write(lambda writer: store.blobs.remove_unneeded(writer, unused_since_ns))
+    removed = store.remove_unneeded_blobs(unused_since_ns)
     with store.alone() as writer:
         writer.run("PRAGMA temp_store = FILE")  # The copy may be larger than the memory.
         try:

@@ -19,7 +19,10 @@ __all__ = ["BLOBS_FOLDER", "DATABASE_FILE", "LOG_FILE", "is_writable", "look_at"
 DATABASE_FILE: Final = "db.sqlite3"
 LOG_FILE: Final = DATABASE_FILE + "-wal"
 BLOBS_FOLDER: Final = "blobs"
+_JOURNAL: Final = DATABASE_FILE + "-journal"
+"""There only while SQLite makes the file, before it keeps a log."""
 _HEADER: Final = b"SQLite format 3\x00"
+_JOURNAL_HEADER: Final = bytes.fromhex("d9d505f920a163d7")
 
 
 def is_writable(directory: Path) -> bool:
@@ -43,14 +46,23 @@ def look_at(directory: Path) -> bool:
                 f"{path} is a directory; settee leaves it alone. Choose another place"
             ) from exc
         raise translated_os(exc, path) from exc
-    if header and header != _HEADER:
+    if header and header != _HEADER and not _was_being_made(directory):
         raise NotADatabaseError(f"{path} is not a settee database, or its first page is destroyed")
     return True
 
 
+def _was_being_made(directory: Path) -> bool:
+    """Tell whether a power cut came while SQLite made the file: its journal says how to go back."""
+    try:
+        with (directory / _JOURNAL).open("rb") as file:
+            return file.read(len(_JOURNAL_HEADER)) == _JOURNAL_HEADER
+    except OSError:
+        return False
+
+
 def _check_nothing_else(directory: Path) -> bool:
     try:
-        names = set(os.listdir(directory)) - {BLOBS_FOLDER}
+        names = set(os.listdir(directory)) - {BLOBS_FOLDER, _JOURNAL}
     except FileNotFoundError:
         return False
     except NotADirectoryError as exc:

@@ -181,8 +181,9 @@ class Store:
             raise ReadOnlyError(f"{self._path} can't be written, though its directory can")
         schema.check_is_ours(writer)
         schema.set_up_file(writer)
-        if schema.upgrade(writer, self._clock.random_bytes):
+        if not schema.stored_version(writer):
             self._make_names_durable()
+        schema.upgrade(writer, self._clock.random_bytes)
         self._read_identity(writer)
         writer.source = self.source
         writer.keeps_bases = bases.is_enabled(writer)
@@ -259,10 +260,14 @@ class Store:
         if self._commits is not None:
             self._commits.close()
         self._worker.close()
-        self._readers.close()
-        if self._writer is not None:
-            self._writer.close()
-        self.blobs.close()
+        with contextlib.ExitStack() as rest:  # All of it, whatever fails.
+            rest.callback(self._give_up_sync)
+            rest.callback(self.blobs.close)
+            if self._writer is not None:
+                rest.callback(self._writer.close)
+            rest.callback(self._readers.close)
+
+    def _give_up_sync(self) -> None:
         with self._mutex:
             lease, self._sync_lease = self._sync_lease, None
         if lease is not None:
@@ -479,4 +484,36 @@ class Store:
 
     def collect_blobs(self) -> list[str]:
         """Remove blobs that nothing references and nobody leases; return their digests."""
-        return self.write(self.blobs.collect)
+        return [digest for digest, _ in self.remove_unneeded_blobs()]
+
+    def remove_unneeded_blobs(self, unused_since_ns: int | None = None) -> list[tuple[str, int]]:
+        """Do what `collect_blobs` does; return (digest, bytes) of each blob removed.
+
+        `unused_since_ns`: see `BlobStore.remove_unneeded`. Raises TransactionError inside a
+        transaction with ``durability="normal"``.
+        """
+        among = self._durably_unneeded() if self._durability == "normal" else None
+        return self.write(lambda writer: self.blobs.remove_unneeded(writer, unused_since_ns, among))
+
+    def _durably_unneeded(self) -> set[str]:
+        """Return blobs that nothing names, not after a power cut either.
+
+        A cut may take back the latest commits, with the removal of the documents that named them.
+        """
+        with self.alone() as writer:
+            writer.run("PRAGMA synchronous = FULL")
+            try:
+                writer.begin()
+                try:
+                    found = self.blobs.unneeded(writer)
+                    writer.run(  # A commit that changes nothing would sync nothing.
+                        "INSERT OR REPLACE INTO meta(name, value) VALUES ('collected', ?)",
+                        (writer.wall_ns(),),
+                    )
+                except BaseException:
+                    writer.rollback()
+                    raise
+                writer.commit()
+            finally:
+                writer.run(f"PRAGMA synchronous = {DURABILITIES[self._durability]}")
+        return found
