@@ -46,6 +46,9 @@ PROOFS: pytest.StashKey[features.Proofs] = pytest.StashKey()
 SECURITY: pytest.StashKey[features.Proofs] = pytest.StashKey()
 """The same of attacks."""
 
+REGRESSIONS: pytest.StashKey[features.Proofs] = pytest.StashKey()
+"""The same of mistakes that others made."""
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -53,6 +56,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.args_source is pytest.Config.ArgsSource.TESTPATHS:
         config.stash[PROOFS] = features.proofs_of(items)
         config.stash[SECURITY] = features.proofs_of(items, kind="sec")
+        config.stash[REGRESSIONS] = features.proofs_of(items, kind="regression")
 
 
 @pytest.hookimpl(trylast=True)

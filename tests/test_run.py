@@ -61,6 +61,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commands: Commands) -> 
     monkeypatch.setattr(module.subprocess, "run", commands)
     monkeypatch.setattr(module, "hand_over", commands.hand_over)
     monkeypatch.delenv("SETTEE_HYPOTHESIS", raising=False)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", "")
     (tmp_path / "pyproject.toml").write_text("[project]\n")
     python = module.venv_program("python")
     python.parent.mkdir(parents=True)
@@ -210,6 +212,12 @@ def test_interop_without_its_tests_says_so(
     (run.ROOT / "tests" / "interop").mkdir(parents=True)
     assert run.main(["interop"]) == 0
     assert commands.handed_over[-1][-1] == "tests/interop"
+
+
+def test_modules_are_compiled_once_and_beside_no_source(run: ModuleType) -> None:
+    run.main(["test"])
+    assert "PYTHONDONTWRITEBYTECODE" not in run.os.environ
+    assert run.os.environ["PYTHONPYCACHEPREFIX"] == str(run.VENV / "pycache")
 
 
 def test_the_night_looks_further(

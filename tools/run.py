@@ -66,6 +66,7 @@ def main(arguments: list[str]) -> int:
         print("settee: " + str(exc), file=sys.stderr)
         return 3
     os.environ.pop("PYTHONHOME", None)
+    keep_compiled()
     os.environ.setdefault("NO_MKDOCS_2_WARNING", "1")  # An advertisement of the theme's makers.
     python = str(venv_program("python"))
     if command == "demo":
@@ -83,6 +84,15 @@ def main(arguments: list[str]) -> int:
     if command == "interop":
         return interop(pytest, rest)
     return night([python, "-m"], rest)
+
+
+def keep_compiled() -> None:
+    """Have each module compiled once, beside no source, whatever is usual here.
+
+    The tests start hundreds of Python programs, and two workers compile all tests.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(VENV / "pycache")
 
 
 def with_newer_python(arguments: list[str]) -> int:

@@ -173,6 +173,13 @@ BLOBS_FETCHED_AT_ONCE_MAX: Final = 8
 BLOBS_SERVED_AT_ONCE_MAX: Final = 64
 """Blobs being sent at once, per link; each has a buffer. Further requests wait for their turn."""
 
+NONCE_BYTES_MIN: Final = 16
+"""Of a peer that wants a blob proven: Sync Gateway sends 20. The protocol lets it be one byte, and
+a proof for each nonce of one byte could be kept and shown to others without the blob."""
+
+NONCE_BYTES_MAX: Final = 255
+"""The protocol writes its length in one byte."""
+
 CHECKPOINT_ID_BYTES_MAX: Final = 128
 CHECKPOINT_BODY_BYTES_MAX: Final = 64 * 1024
 CHECKPOINT_RANGES_MAX: Final = 1000

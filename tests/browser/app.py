@@ -21,6 +21,8 @@ START_S = 40.0
 SOON_MS = 15_000
 """Bound for what takes a moment; a machine that is busy takes longer."""
 
+expect.set_options(timeout=SOON_MS)
+
 
 def unique(name: str) -> str:
     """A name that no other run on this machine has: devices find each other by name."""

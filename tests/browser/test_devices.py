@@ -104,6 +104,57 @@ def test_a_remote_change_never_steals_the_field_that_is_typed_in(trio: Trio) -> 
         expect(screen.item("Red beets")).to_be_visible()
 
 
+def test_typing_on_keeps_mine_and_the_other_version_can_be_restored(trio: Trio) -> None:
+    trio.at_the_list()
+    shop = trio.shop.page
+    trio.shop.item("Chard").locator(".open").click()
+    field = shop.get_by_label("Name", exact=True)
+    field.focus()
+    field.press("End")
+    trio.van.item("Chard").locator(".open").click()
+    other = trio.van.page.get_by_label("Name", exact=True)
+    other.fill("Swiss chard")
+    other.blur()
+    sheet = shop.get_by_role("dialog")
+    expect(sheet.locator(".strip")).to_contain_text("Swiss chard")
+    field.press_sequentially(" for Ann")
+    expect(sheet).to_contain_text(f"What {trio.van.app.name} wrote is under Activity")
+    expect(field).to_have_value("Chard for Ann")
+    for screen in (trio.shop, trio.van):
+        screen.page.get_by_role("button", name="Close", exact=True).click()
+        expect(screen.item("Chard for Ann")).to_be_visible()
+        screen.tab("Activity")
+        card = screen.page.get_by_role("region", name="Chard for Ann: two names")
+        expect(card).to_contain_text("Swiss chard")
+    card.get_by_role("button", name="Restore").click()
+    expect(card).to_have_count(0)
+    trio.at_the_list()
+    for screen in trio.screens:
+        expect(screen.item("Swiss chard")).to_be_visible()
+
+
+def test_a_number_that_was_only_looked_at_is_not_set_over_what_others_counted(trio: Trio) -> None:
+    trio.at_the_list()
+    shop = trio.shop.page
+    before = int(trio.shop.quantity("Kale").inner_text())
+    trio.shop.quantity("Kale").click()
+    expect(shop.get_by_label("Set Kale to")).to_be_focused()
+    trio.van.step("Kale", -1)
+    expect(trio.kitchen.quantity("Kale")).to_have_text(str(before - 1))
+    shop.get_by_label("Search items").focus()
+    trio.everywhere("Kale", before - 1)
+    trio.shop.item("Kale").locator(".open").click()
+    entry = shop.get_by_role("dialog").get_by_label("Set Kale to")
+    entry.focus()
+    trio.van.step("Kale", -1)
+    expect(trio.kitchen.quantity("Kale")).to_have_text(str(before - 2))
+    entry.blur()
+    shop.get_by_role("button", name="Close", exact=True).click()
+    # Were it set, the van would be told within this change.
+    trio.shop.step("Kale", 1)
+    trio.everywhere("Kale", before - 1)
+
+
 def test_a_new_picture_appears_on_the_others(trio: Trio, tmp_path: Path) -> None:
     trio.at_the_list()
     # Stored lying on its side, as phones do, with the turn in its EXIF.
@@ -129,7 +180,7 @@ def test_a_new_picture_appears_on_the_others(trio: Trio, tmp_path: Path) -> None
 def test_stopping_warns_with_names_and_cancel_changes_nothing(trio: Trio) -> None:
     shop = trio.shop
     shop.tab("Listener")
-    expect(shop.page.locator(".client")).to_have_count(2)
+    expect(shop.page.locator("[data-client]")).to_have_count(2)
     shop.page.get_by_role("button", name="Stop", exact=True).click()
     dialog = shop.page.get_by_role("dialog")
     for screen in (trio.kitchen, trio.van):
@@ -139,7 +190,56 @@ def test_stopping_warns_with_names_and_cancel_changes_nothing(trio: Trio) -> Non
     expect(keep).to_be_focused()
     keep.click()
     expect(shop.page.get_by_role("button", name="Stop", exact=True)).to_be_visible()
-    expect(shop.page.locator(".client")).to_have_count(2)
+    expect(shop.page.locator("[data-client]")).to_have_count(2)
+
+
+def test_who_is_connected_is_a_table_on_a_wide_page_and_a_list_on_a_phone(trio: Trio) -> None:
+    shop, van = trio.shop, trio.van
+    shop.tab("Listener")
+    table = shop.page.get_by_role("region", name="Connected now").get_by_role("table")
+    row = table.get_by_role("row").filter(has_text=van.app.name)
+    expect(table.get_by_role("columnheader")).to_have_text(
+        [
+            "Device",
+            "User",
+            "Address",
+            "Since",
+            "Documents in",
+            "Documents out",
+            "State",
+            "Disconnect",
+        ]
+    )
+    cells = row.get_by_role("cell")
+    expect(cells.nth(1)).to_have_text(USER)
+    expect(cells.nth(2)).to_have_text(re.compile(r"^127\.0\.0\.1:\d+$"))
+    expect(cells.nth(3)).to_have_text(re.compile(r"^\d\d:\d\d$"))
+    for n in (4, 5):
+        expect(cells.nth(n)).to_have_text(re.compile(r"^\d+ \(\d+(\.\d)? k?M?B\)$"))
+    shop.page.set_viewport_size({"width": 390, "height": 844})
+    expect(table).to_have_count(0)
+    expect(shop.page.locator(".client").filter(has_text=van.app.name)).to_contain_text("Documents:")
+    shop.page.set_viewport_size({"width": 1280, "height": 800})
+    expect(row).to_be_visible()
+
+
+def test_who_is_blocked_stays_out_after_a_log_out_until_let_in(trio: Trio) -> None:
+    shop, van = trio.shop, trio.van
+    shop.tab("Listener")
+    shop.page.get_by_role("button", name=f"Disconnect {van.app.name}").click()
+    shop.page.locator(".toast").get_by_role("button", name="Block it").click()
+    van.tab("Browser")
+    van.expect_state(shop.app, "Refused")
+    shop.tab("Settings")
+    shop.page.get_by_role("button", name="Log out").click()
+    shop.log_in()
+    shop.tab("Listener")
+    expect(shop.page.get_by_text(f"{van.app.name} is blocked here.")).to_be_visible()
+    shop.page.get_by_role("button", name="Let it in again").click()
+    van.peer(shop.app).get_by_role("button", name="Retry now").click()
+    van.expect_state(shop.app, "In sync")
+    trio.kitchen.tab("Browser")
+    trio.kitchen.expect_state(shop.app, "In sync")
 
 
 def test_edits_made_apart_add_up_and_clients_come_back_to_the_same_port(trio: Trio) -> None:
@@ -270,11 +370,11 @@ def test_nothing_is_lost_by_a_reload_and_a_restart(trio: Trio) -> None:
 def test_logging_out_ends_the_connections(trio: Trio) -> None:
     van, shop = trio.van, trio.shop
     shop.tab("Listener")
-    expect(shop.page.locator(".client").filter(has_text=van.app.name)).to_have_count(1)
+    expect(shop.page.locator("[data-client]").filter(has_text=van.app.name)).to_have_count(1)
     van.tab("Settings")
     van.page.get_by_role("button", name="Log out").click()
     expect(van.page.get_by_role("heading", name="Welcome back")).to_be_visible()
-    expect(shop.page.locator(".client").filter(has_text=van.app.name)).to_have_count(0)
+    expect(shop.page.locator("[data-client]").filter(has_text=van.app.name)).to_have_count(0)
     van.log_in()
     van.tab("Browser")
     van.expect_state(shop.app, "In sync")

@@ -15,8 +15,6 @@ from tests.browser.app import environment, printed
 
 pytestmark = pytest.mark.browser
 
-START_GOAL_S = 10.0
-
 
 def phone(frame: FrameLocator, name: str, label: str) -> None:
     frame.get_by_role("button", name=f"{label} {name}", exact=True).click()

@@ -471,7 +471,10 @@ def test_a_prebuilt_database_is_copied_once(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.feature("PRE-01")
-@pytest.mark.parametrize("step", ["_become_another", "_bring_blobs", "sync_directory"])
+@pytest.mark.parametrize(
+    "step",
+    ["copying._become_another", "copying._bring_blobs", "files.MachineFiles.sync_folder"],
+)
 def test_a_first_run_that_is_killed_leaves_nothing_half_made(tmp_path: Path, step: str) -> None:
     """Slow: it starts a Python process, which dies while it copies."""
     with Database("prebuilt", directory=tmp_path, durability="memory") as db:
@@ -479,8 +482,8 @@ def test_a_first_run_that_is_killed_leaves_nothing_half_made(tmp_path: Path, ste
     code = (
         "import os, signal, sys\n"
         "from settee import Database\n"
-        "from settee.store import copying\n"
-        f"copying.{step} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from settee.store import copying, files\n"
+        f"{step} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "Database.open_prebuilt('app', sys.argv[1], directory=sys.argv[2])\n"
     )
     killed = subprocess.run([sys.executable, "-c", code, db.path, tmp_path], timeout=60)

@@ -282,6 +282,7 @@ def any_vectors(draw):
     return Vector(versions[0], tuple(versions[1 : 1 + merged]), tuple(versions[1 + merged :]))
 
 
+@pytest.mark.regression("mixed histories refused")
 @settings(max_examples=60, deadline=None)
 @given(any_vectors(), st.lists(st.sampled_from(["2-bb", "1-aa"]), unique=True))
 def test_every_vector_survives_both_written_forms(vector, legacy):

@@ -370,6 +370,7 @@ async def until(done: Callable[[], bool]) -> None:
         await asyncio.sleep(0)
 
 
+@pytest.mark.regression("listener used up by the dead")
 @pytest.mark.sec("SEC-02")
 @pytest.mark.parametrize(
     ("limits", "says"),

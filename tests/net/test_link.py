@@ -339,6 +339,7 @@ async def test_pings_at_the_allowed_rate_go_on_for_ever() -> None:
 # --- the heartbeat -------------------------------------------------------------------------------
 
 
+@pytest.mark.regression("never connects again")
 @pytest.mark.feature("REP-11")
 @virtually
 async def test_a_silent_peer_is_pinged_once_and_gone_after_the_grace() -> None:

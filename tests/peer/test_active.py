@@ -151,6 +151,7 @@ def test_continuous_replication_brings_changes_by_themselves(tmp_path: Path) -> 
         assert w.frames == frames, "silent peers send nothing"
 
 
+@pytest.mark.regression("retries without a pause")
 @pytest.mark.feature("REP-13")
 def test_retries_wait_twice_as_long_each_time_up_to_the_limit(tmp_path: Path) -> None:
     with world(tmp_path, 10) as w:
@@ -264,6 +265,7 @@ def test_a_connection_cut_anywhere_loses_nothing_and_is_resumed(
         assert b.db.default_collection["picture"]["image"].read() == picture
 
 
+@pytest.mark.regression("clocks apart")
 def test_a_version_two_minutes_ahead_waits_until_the_clocks_agree(tmp_path: Path) -> None:
     with world(tmp_path, 15) as w:
         a, b = w.peer("a", skew_s=3600), w.peer("b")

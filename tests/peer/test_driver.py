@@ -70,6 +70,7 @@ def test_local_changes_by_another_handle_reach_the_peer(tmp_path: Path) -> None:
         assert len(a.contents()) == 2
 
 
+@pytest.mark.regression("link left open by a bug")
 @pytest.mark.parametrize("side", ["active", "passive"])
 def test_a_bug_of_ours_ends_the_session_and_says_so(
     tmp_path: Path, side: str, caplog: pytest.LogCaptureFixture

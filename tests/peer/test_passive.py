@@ -85,6 +85,7 @@ def test_a_read_only_listener_gives_and_does_not_take(tmp_path: Path) -> None:
         assert "here" not in b.db.default_collection
 
 
+@pytest.mark.regression("echo of pulled revisions")
 def test_no_peer_gets_its_own_revisions_back(tmp_path: Path) -> None:
     with world(tmp_path, 5) as w:
         a, b = w.peer("a"), w.peer("b")

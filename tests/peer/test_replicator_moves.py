@@ -60,6 +60,7 @@ def test_a_listener_keeps_its_port_over_stop_and_start(tmp_path: Path) -> None:
         listener.stop()
 
 
+@pytest.mark.regression("never connects again")
 def test_a_continuous_replicator_comes_back_to_a_listener_that_was_stopped(
     tmp_path: Path,
 ) -> None:

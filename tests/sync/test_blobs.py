@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import pytest
 
+from settee.doc.blob import Prover
 from settee.errors import PeerProtocolError, StoreError
 from settee.limits import (
     BLOB_BYTES_MAX,
     BLOBS_FETCHED_AT_ONCE_MAX,
     BLOBS_SERVED_AT_ONCE_MAX,
     INBOUND_BYTES_MAX,
+    NONCE_BYTES_MIN,
 )
 from settee.sync import blobs as blobs_module
 from settee.sync import effects as asks
@@ -69,6 +71,7 @@ def push_doc(peer: ScriptedPeer, *blobs: dict[str, object], doc_id: str = "doc")
 # --- both ways, for real -------------------------------------------------------------------------
 
 
+@pytest.mark.regression("blob that is missing, another, or empty")
 @pytest.mark.parametrize("push", [True, False])
 def test_blobs_of_all_sizes_arrive_in_pieces(push: bool) -> None:
     left, right = MemoryStorage("a"), MemoryStorage("b", marks=False)
@@ -153,6 +156,7 @@ def test_what_compresses_is_asked_for_compressed() -> None:
 # --- fetching what is not as it should be --------------------------------------------------------
 
 
+@pytest.mark.regression("blob that is missing, another, or empty")
 @pytest.mark.sec("SEC-23")
 @pytest.mark.parametrize(
     ("claimed", "sent"),
@@ -204,6 +208,7 @@ def test_without_a_usable_length_the_digest_decides(length: object) -> None:
     assert not peer.replies[token].error
 
 
+@pytest.mark.regression("blob that is missing, another, or empty")
 @pytest.mark.parametrize(
     ("code", "status"), [(404, 404), (403, 400), (500, 400), (503, 503), (429, 503)]
 )
@@ -480,12 +485,21 @@ def test_possession_is_proven() -> None:
 
 
 @pytest.mark.sec("SEC-24")
-@pytest.mark.parametrize("nonce", [b"", b"x" * 256])
+@pytest.mark.parametrize("nonce", [b"", b"x", b"x" * (NONCE_BYTES_MIN - 1), b"x" * 256])
 def test_a_nonce_of_another_size_proves_nothing(nonce: bytes) -> None:
     driven, peer = sending(b"hello")
     reply = peer.ask("proveAttachment", nonce, digest=digest_of(b"hello"))
     assert error_of(reply) == ("BLIP", 400)
     assert driven.count(asks.ProveBlob) == 0
+
+
+@pytest.mark.sec("SEC-24")
+@pytest.mark.parametrize("size", [NONCE_BYTES_MIN, 255])
+def test_a_nonce_of_16_to_255_bytes_is_answered(size: int) -> None:
+    _, peer = sending(b"hello")
+    nonce = b"n" * size
+    reply = peer.ask("proveAttachment", nonce, digest=digest_of(b"hello"))
+    assert reply.body == Prover(nonce).update(b"hello").finish().encode()
 
 
 def test_a_blob_of_a_document_that_is_replaced_while_served_arrives_whole() -> None:

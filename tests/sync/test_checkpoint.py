@@ -140,6 +140,7 @@ def test_without_an_own_copy_the_peers_counts_nothing() -> None:
     assert (completed.ranges(), since) == ([(0, 1)], "")
 
 
+@pytest.mark.regression("checkpoints that differ")
 @settings(max_examples=50, deadline=None)
 @given(
     *[
@@ -324,6 +325,7 @@ def test_the_same_said_in_another_order_needs_no_saving() -> None:
     assert not peer.take_all("setCheckpoint")
 
 
+@pytest.mark.regression("checkpoints that differ")
 @pytest.mark.parametrize("lost", ["ours", "theirs", "both"])
 def test_after_a_copy_was_lost_all_is_compared_and_nothing_sent_again(lost: str) -> None:
     left, right = MemoryStorage("a"), MemoryStorage("b", marks=False)

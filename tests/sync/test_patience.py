@@ -124,6 +124,7 @@ def test_a_passive_session_leaves_the_peer_its_time() -> None:
     assert driven.finished is None
 
 
+@pytest.mark.regression("clocks apart")
 def test_clocks_that_disagree_delay_documents_and_lose_none() -> None:
     left, right = MemoryStorage("a"), MemoryStorage("b", marks=False)
     left.fill(5)

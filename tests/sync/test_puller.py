@@ -698,6 +698,7 @@ def test_a_store_that_fails_while_looking_ends_the_session() -> None:
     assert not isinstance(error, SyncError)
 
 
+@pytest.mark.regression("echo of pulled revisions")
 def test_what_was_pulled_is_not_pushed_back() -> None:
     left, right = MemoryStorage("a"), MemoryStorage("b", marks=False)
     right.fill(250)

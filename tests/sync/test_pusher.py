@@ -113,6 +113,7 @@ def test_a_strange_length_of_history_does_no_harm(text: str) -> None:
     assert peer.take("rev").properties["history"] == first
 
 
+@pytest.mark.regression("sequence never marked done")
 def test_of_fifty_fast_updates_one_revision_is_under_way_and_the_last_arrives() -> None:
     left, right = MemoryStorage("a"), MemoryStorage("b", marks=False)
     a, b = Driven(active(continuous=True), left), Driven(passive(), right)

@@ -80,6 +80,7 @@ def test_a_row_announced_again_keeps_its_place() -> None:
     assert remote.checkpoint() == "2"
 
 
+@pytest.mark.regression("checkpoint moved by something else than the peer's sequence")
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.booleans(), max_size=20), st.randoms(use_true_random=False))
 def test_whatever_the_order_the_checkpoint_passes_nothing_unfinished(

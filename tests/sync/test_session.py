@@ -78,6 +78,7 @@ def test_documents_tombstones_and_updates_go_where_they_should(
         assert right.contents(c) == dict(sorted((both if push else theirs).items()))
 
 
+@pytest.mark.regression("count equal to the batch size")
 @pytest.mark.parametrize("count", [0, 1, 199, 200, 201, 401, 1000, 1001])
 @pytest.mark.parametrize(("push", "pull"), [(True, False), (False, True)])
 def test_any_number_of_documents_arrives_and_the_second_time_nothing_is_sent(
@@ -146,6 +147,7 @@ def test_live_changes_cross_at_once_in_both_directions() -> None:
     assert orjson.loads(left.own["cp-_default"])["remote"] == right.last_seq[0]
 
 
+@pytest.mark.regression("checkpoint ahead of stored data after abort")
 @pytest.mark.parametrize("cut", range(0, 60, 3))
 def test_a_link_that_breaks_anywhere_loses_nothing(cut: int) -> None:
     left, right = pair()
@@ -509,6 +511,7 @@ def test_no_peer_can_raise_an_exception_out_of_a_session(
             assert driven.session.inbound_bytes == 0
 
 
+@pytest.mark.regression("newer revision lost behind a conflict")
 @settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_edits_at_any_moment_arrive_at_both(data: st.DataObject) -> None:

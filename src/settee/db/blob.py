@@ -259,7 +259,7 @@ def put_blobs(blobs: BlobStore, found: Sequence[Blob]) -> None:
     with contextlib.ExitStack() as locks:
         for blob in sorted({id(each): each for each in found}.values(), key=id):
             locks.enter_context(blob._lock)  # In one order everywhere: two saves can't deadlock.
-        locks.callback(_discard, staged)
+        locks.callback(lambda: blobs.discard(each for _, each in staged))
         for blob in {id(each): each for each in found}.values():
             stored = blob._blobs is not None and blob._digest is not None
             if not (stored and (blob._blobs is blobs or blobs.has(blob._digest or ""))):
@@ -272,11 +272,6 @@ def put_blobs(blobs: BlobStore, found: Sequence[Blob]) -> None:
         for blob, each in staged:
             blob._bind(blobs, each)
         staged.clear()
-
-
-def _discard(staged: list[tuple[Blob, StagedBlob]]) -> None:
-    for _, each in staged:
-        each.path.unlink(missing_ok=True)
 
 
 def _open_file(path: Path) -> BinaryIO:

@@ -43,6 +43,7 @@ from settee.limits import DATA_VERSION_POLL_S
 from settee.logs import room_log
 from settee.store import CollectionRow, Reader, Store, Writer, maintenance
 from settee.store.copying import copy_database
+from settee.store.files import FILES, Files
 from settee.store.maintenance import Compacted, Problem
 from settee.store.transaction import current_transaction
 
@@ -103,14 +104,21 @@ class Database:
         workers: Workers,
         durability: Durability = "full",
         create: bool = True,
+        files: Files = FILES,
     ) -> Database:
-        """Open with a clock and workers of the caller's: how a simulation does it."""
+        """Open with a clock, workers and files of the caller's: how a simulation does it."""
         database = cls.__new__(cls)
-        database._begin(path, clock, workers, durability, create)
+        database._begin(path, clock, workers, durability, create, files)
         return database
 
     def _begin(
-        self, path: Path, clock: Clock, workers: Workers, durability: Durability, create: bool
+        self,
+        path: Path,
+        clock: Clock,
+        workers: Workers,
+        durability: Durability,
+        create: bool,
+        files: Files = FILES,
     ) -> None:
         self._closed = True  # Until the store is open: a failure leaves nothing to warn of.
         if durability not in ("full", "normal", "memory"):
@@ -127,7 +135,7 @@ class Database:
         self._peers: object | None = None  # What the room above keeps here for its peers.
         self._lock = threading.Lock()
         self._store = Store.open(
-            path, create=create, durability=durability, clock=clock, workers=workers
+            path, create=create, durability=durability, clock=clock, workers=workers, files=files
         )
         self._mark = location.OpenMark(path, clock.random_bytes(8).hex())
         try:

@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 
 from settee.errors import InvalidDocumentError
 from settee.ids import digest_bytes
+from settee.limits import NONCE_BYTES_MAX
 
 __all__ = [
     "BlobReference",
@@ -28,8 +29,6 @@ __all__ = [
     "may_have_blobs",
     "with_attachments",
 ]
-
-NONCE_BYTES_MAX: Final = 255
 
 _PACKED: Final = ("gzip", "zip", "zlib", "pkcs", "mpeg", "mp4", "crypt", ".rar", "-rar")
 _MEDIA: Final = ("image/", "audio/", "video/")

@@ -291,7 +291,6 @@ class EffectRunner:
         for writer in self._writers.values():
             writer.abort()
         self._writers.clear()
-        for staged in self._staged.values():
-            staged.path.unlink(missing_ok=True)
+        self._store.blobs.discard(self._staged.values())
         self._staged.clear()
         self._release(set(self._leases))

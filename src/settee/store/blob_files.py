@@ -18,6 +18,7 @@ from settee.errors import ClosedError, CorruptDatabaseError, InvalidDocumentErro
 from settee.ids import digest_text
 from settee.limits import BLOB_BYTES_MAX
 from settee.store.connection import translated_os
+from settee.store.files import FILES, Files
 
 __all__ = ["BlobReader", "BlobWriter", "StagedBlob"]
 
@@ -33,14 +34,15 @@ class StagedBlob(NamedTuple):
 class BlobWriter:
     """Takes a blob's content piece by piece. A context manager: leaving it unfinished aborts."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, files: Files = FILES) -> None:
         self._path = path
+        self._files = files
         self._hash = hashlib.sha1(usedforsecurity=False)
         self._finished = False
         self.length: int = 0
         """Bytes written so far."""
         try:
-            self._file = path.open("xb", buffering=0)
+            self._file = files.create(path)
         except OSError as exc:
             raise translated_os(exc, path) from exc
 
@@ -60,7 +62,7 @@ class BlobWriter:
         view = memoryview(data)
         try:
             while view:
-                view = view[self._file.write(view) :]
+                view = view[self._files.write(self._file, view) :]
         except OSError as exc:
             self.abort()
             raise translated_os(exc, self._path) from exc
@@ -93,7 +95,7 @@ class BlobWriter:
         """Forget what was written. Idempotent; harmless after `finish`."""
         if not self._finished:
             self._file.close()
-            self._path.unlink(missing_ok=True)
+            self._files.unlink(self._path)
 
     def __enter__(self) -> BlobWriter:
         return self
@@ -113,10 +115,11 @@ class BlobReader(io.RawIOBase):
     Raises CorruptDatabaseError on reaching the end of content that does not have its digest.
     """
 
-    def __init__(self, path: Path, digest: str) -> None:
+    def __init__(self, path: Path, digest: str, files: Files = FILES) -> None:
         super().__init__()
+        self._files: Final = files
         self._digest: Final = digest
-        self._file = path.open("rb", buffering=0)
+        self._file = files.open(path)
         self.length: Final = os.fstat(self._file.fileno()).st_size
         """Bytes of the whole blob."""
         self._hash: Any = hashlib.sha1(usedforsecurity=False)
@@ -133,7 +136,7 @@ class BlobReader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """Read into `buffer`; return how many bytes, 0 at the end."""
         at = self._file.tell()
-        count = self._file.readinto(buffer) or 0
+        count = self._files.read(self._file, memoryview(buffer))
         if self._hashed == at:
             self._hash.update(memoryview(buffer)[:count])
             self._hashed = at + count

@@ -21,7 +21,6 @@ import contextlib
 import errno
 import logging
 import os
-import shutil
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -40,6 +39,7 @@ from settee.limits import BLOB_LEASE_S
 from settee.logs import room_log
 from settee.store.blob_files import BlobReader, BlobWriter, StagedBlob
 from settee.store.connection import translated_os
+from settee.store.files import FILES, Files
 from settee.store.leases import FileLock
 from settee.store.writer import Writer
 
@@ -52,16 +52,23 @@ _SYNC_WORKERS: Final = 4
 
 _NAME_CHARS: Final = 40
 _ASIDE: Final = ".old"
-_BINARY: Final = getattr(os, "O_BINARY", 0)
 
 
 class BlobStore:
     """The blobs of one database. All methods may be called on any thread."""
 
     def __init__(
-        self, directory: Path, *, clock: Clock, workers: Workers, durable: bool, read_only: bool
+        self,
+        directory: Path,
+        *,
+        clock: Clock,
+        workers: Workers,
+        durable: bool,
+        read_only: bool,
+        files: Files = FILES,
     ) -> None:
         self.directory: Final = directory
+        self._files: Final = files
         self._staging_root: Final = directory / "staging"
         self._clock = clock
         self._workers = workers
@@ -82,7 +89,7 @@ class BlobStore:
         with self._mutex:
             staging = self._open_staging()
             self._staged_count += 1
-            return BlobWriter(staging / f"{self._staged_count:x}")
+            return BlobWriter(staging / f"{self._staged_count:x}", self._files)
 
     def put_many(self, staged: Sequence[StagedBlob]) -> None:
         """Give staged blobs their names, durably; call it before the rows that name them commit.
@@ -94,7 +101,7 @@ class BlobStore:
         fresh: dict[str, Path] = {}
         for blob in staged:
             if blob.digest in fresh or self._renew(blob.digest):
-                blob.path.unlink(missing_ok=True)
+                self._files.unlink(blob.path)
             else:
                 fresh[blob.digest] = blob.path
         if not staged:
@@ -103,11 +110,17 @@ class BlobStore:
         self._sync_files(list(fresh.values()), now_ns)
         try:
             for digest, path in fresh.items():
-                path.replace(self._path(digest))
+                self._files.rename(path, self._path(digest))
             if self._durable:
-                sync_directory(self.directory)
+                self._files.sync_folder(self.directory)
         except OSError as exc:
             raise translated_os(exc, self.directory) from exc
+
+    def discard(self, staged: Iterable[StagedBlob]) -> None:
+        """Remove staged blobs that will not be put; those that were are left alone."""
+        for blob in staged:
+            with contextlib.suppress(OSError):  # What can't be removed goes at the next open.
+                self._files.unlink(blob.path)
 
     def put(self, data: bytes) -> str:
         """Store a small blob by itself; return its digest."""
@@ -131,7 +144,7 @@ class BlobStore:
     def open(self, digest: str) -> BlobReader:
         """Open a blob for reading. Raises NotFoundError; see `BlobReader` for damage."""
         try:
-            return BlobReader(self._path(digest), digest)
+            return BlobReader(self._path(digest), digest, self._files)
         except FileNotFoundError as exc:
             raise _not_found(digest) from exc
         except OSError as exc:
@@ -229,7 +242,7 @@ class BlobStore:
                 log.warning("could not look after left-over files: %s", exc)
                 continue
             if lock is not None:  # Nobody alive has it.
-                shutil.rmtree(self._staging_root / name, ignore_errors=True)
+                self._files.remove_folder(self._staging_root / name)
                 lock.release(remove=True)
                 swept += 1
         return swept
@@ -244,7 +257,7 @@ class BlobStore:
         for worker in workers:
             worker.close()
         if staging is not None and lock is not None:
-            shutil.rmtree(staging, ignore_errors=True)
+            self._files.remove_folder(staging)
             lock.release(remove=True)
 
     # --- inside -----------------------------------------------------------------------------------
@@ -263,7 +276,9 @@ class BlobStore:
             raise translated_os(OSError(errno.EROFS, "opened for reading"), self.directory)
         while self._staging is None:
             try:
-                self._staging_root.mkdir(parents=True, exist_ok=True)
+                for folder in (self.directory, self._staging_root):
+                    with contextlib.suppress(FileExistsError):
+                        self._files.make_folder(folder)
             except OSError as exc:
                 raise translated_os(exc, self._staging_root) from exc
             path = self._staging_root / self._clock.random_bytes(8).hex()
@@ -271,7 +286,7 @@ class BlobStore:
             if lock is None:
                 continue
             try:
-                path.mkdir()
+                self._files.make_folder(path)
             except FileExistsError:
                 lock.release()
                 continue
@@ -285,7 +300,7 @@ class BlobStore:
         """Make a blob count as new, for other processes' `collect`; tell whether it is there."""
         now_ns = self._clock.wall_ns()
         try:
-            os.utime(self._path(digest), ns=(now_ns, now_ns))
+            self._files.stamp(self._path(digest), now_ns)
         except FileNotFoundError:
             return False
         except OSError:  # Not ours to touch; it is there.
@@ -302,12 +317,12 @@ class BlobStore:
         try:
             if path.stat().st_mtime_ns > young_ns:
                 return None
-            path.replace(aside)
+            self._files.rename(path, aside)
             found = aside.stat()
             if found.st_mtime_ns > young_ns:
-                aside.replace(path)
+                self._files.rename(aside, path)
                 return None
-            aside.unlink()
+            self._files.unlink(aside)
         except FileNotFoundError:  # Another process collects, or put it back at its open.
             return None
         return found.st_size
@@ -318,7 +333,7 @@ class BlobStore:
             if name.endswith(_ASIDE):
                 aside = self.directory / name
                 with contextlib.suppress(FileNotFoundError):
-                    aside.replace(aside.with_suffix(""))
+                    self._files.rename(aside, aside.with_suffix(""))
 
     def _sync_files(self, paths: Sequence[Path], now_ns: int) -> None:
         """Sync files side by side; raise the first error."""
@@ -352,27 +367,12 @@ class BlobStore:
 
     def _sync_file(self, path: Path, now_ns: int) -> None:
         try:
-            fd = os.open(path, os.O_RDWR | _BINARY)
-            try:
-                if os.utime in os.supports_fd:
-                    os.utime(fd, ns=(now_ns, now_ns))
-                if self._durable:
-                    os.fsync(fd)
-            finally:
-                os.close(fd)
+            if self._durable:
+                self._files.sync(path, now_ns)
+            else:
+                self._files.stamp(path, now_ns)
         except OSError as exc:
             raise translated_os(exc, path) from exc
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable. Raises OSError."""
-    if os.name == "nt":  # Windows offers no such thing; NTFS journals names.
-        return
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _digest_of_name(name: str) -> str | None:

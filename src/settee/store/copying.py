@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,11 +36,11 @@ from settee.errors import (
     StoreError,
 )
 from settee.ids import digest_bytes
-from settee.limits import BUSY_TIMEOUT_S
+from settee.limits import BLOB_CHUNK_BYTES, BUSY_TIMEOUT_S
 from settee.logs import room_log
 from settee.store import schema
-from settee.store.blobs import sync_directory
 from settee.store.connection import Reader, open_connection, translated, translated_os
+from settee.store.files import FILES, Files
 from settee.store.leases import FileLock, owner_of
 from settee.store.place import BLOBS_FOLDER, DATABASE_FILE, LOG_FILE, is_writable, look_at
 
@@ -54,7 +53,14 @@ _ATTEMPTS_MAX: Final = 3
 _WAIT_S: Final = 0.02
 
 
-def copy_database(source: Path, destination: Path, *, clock: Clock, exist_ok: bool = False) -> bool:
+def copy_database(
+    source: Path,
+    destination: Path,
+    *,
+    clock: Clock,
+    exist_ok: bool = False,
+    files: Files = FILES,
+) -> bool:
     """Copy the database at `source` to `destination`, with new UUIDs; tell whether it was done.
 
     False: there was one at `destination` already, and `exist_ok`. If another process is making it
@@ -70,13 +76,13 @@ def copy_database(source: Path, destination: Path, *, clock: Clock, exist_ok: bo
             if _is_taken(destination, exist_ok):
                 return False
             part = parent / f".{destination.name}.copying"
-            shutil.rmtree(part, ignore_errors=True)  # Of a process that died.
+            files.remove_folder(part)  # Of a process that died.
             try:
-                _make(source, part, clock)
-                part.replace(destination)
-                sync_directory(parent)
+                _make(source, part, clock, files)
+                files.rename(part, destination)
+                files.sync_folder(parent)
             except BaseException:
-                shutil.rmtree(part, ignore_errors=True)
+                files.remove_folder(part)
                 raise
     except OSError as exc:
         raise translated_os(exc, destination) from exc
@@ -114,22 +120,22 @@ def _is_taken(destination: Path, exist_ok: bool) -> bool:
     raise ExistsError(f"there is something at {destination} already; nothing was copied")
 
 
-def _make(source: Path, part: Path, clock: Clock) -> None:
-    part.mkdir()
+def _make(source: Path, part: Path, clock: Clock, files: Files) -> None:
+    files.make_folder(part)
     blobs = part / BLOBS_FOLDER
-    blobs.mkdir()
+    files.make_folder(blobs)
     for attempt in range(_ATTEMPTS_MAX):
         for name in (DATABASE_FILE, LOG_FILE, DATABASE_FILE + "-shm"):
             (part / name).unlink(missing_ok=True)
         _copy_file(source, part)
         digests = _become_another(part / DATABASE_FILE, clock)
-        missing = _bring_blobs(source / BLOBS_FOLDER, blobs, digests)
+        missing = _bring_blobs(source / BLOBS_FOLDER, blobs, digests, files)
         if not missing:
             break
         if attempt == _ATTEMPTS_MAX - 1:
             _log.warning("%s lacks %d of its blobs; so does its copy", source, len(missing))
-    sync_directory(blobs)
-    sync_directory(part)
+    files.sync_folder(blobs)
+    files.sync_folder(part)
 
 
 def _copy_file(source: Path, part: Path) -> None:
@@ -186,7 +192,7 @@ def _become_another(path: Path, clock: Clock) -> list[str]:
         reader.close()
 
 
-def _bring_blobs(origin: Path, blobs: Path, digests: list[str]) -> list[str]:
+def _bring_blobs(origin: Path, blobs: Path, digests: list[str], files: Files) -> list[str]:
     """Link or copy the blobs that are not there yet; return those that `origin` lacks."""
     missing = []
     for digest in digests:
@@ -198,27 +204,30 @@ def _bring_blobs(origin: Path, blobs: Path, digests: list[str]) -> list[str]:
         if target.exists():
             continue
         try:
-            _bring(origin / raw.hex(), target)
+            _bring(origin / raw.hex(), target, files)
         except FileNotFoundError:
             missing.append(digest)
     return missing
 
 
-def _bring(path: Path, target: Path) -> None:
+def _bring(path: Path, target: Path, files: Files) -> None:
     # Another user's file could be linked, but not kept from being collected by its time.
     if hasattr(os, "geteuid") and path.stat().st_uid == os.geteuid():
         with contextlib.suppress(OSError):
-            os.link(path, target)
+            files.link(path, target)
             return
     part = target.with_suffix(".part")
     try:
-        with path.open("rb") as source, part.open("wb") as sink:
-            shutil.copyfileobj(source, sink)
-            sink.flush()
-            os.fsync(sink.fileno())
-        part.replace(target)
+        with files.open(path) as source, files.create(part) as sink:
+            buffer = memoryview(bytearray(BLOB_CHUNK_BYTES))
+            while count := files.read(source, buffer):
+                written = 0
+                while written < count:
+                    written += files.write(sink, buffer[written:count])
+        files.sync(part)
+        files.rename(part, target)
     except BaseException as exc:
-        part.unlink(missing_ok=True)
+        files.unlink(part)
         if isinstance(exc, OSError) and not isinstance(exc, FileNotFoundError):
             raise translated_os(exc, target) from exc
         raise

@@ -36,7 +36,7 @@ from settee.errors import (
 from settee.ids import CollectionName
 from settee.logs import room_log
 from settee.store import bases, schema
-from settee.store.blobs import BlobStore, sync_directory
+from settee.store.blobs import BlobStore
 from settee.store.collections import (
     CollectionRow,
     drop_collection,
@@ -52,6 +52,7 @@ from settee.store.connection import (
     open_connection,
     translated_os,
 )
+from settee.store.files import FILES, Files
 from settee.store.leases import SyncLease
 from settee.store.place import BLOBS_FOLDER, DATABASE_FILE, LOG_FILE, is_writable, look_at
 from settee.store.reading import ReaderPool, ReadLease
@@ -69,7 +70,14 @@ class Store:
     """An open database. Made by `open`; a context manager; usable from any thread."""
 
     def __init__(
-        self, directory: Path, *, durability: str, clock: Clock, workers: Workers, read_only: bool
+        self,
+        directory: Path,
+        *,
+        durability: str,
+        clock: Clock,
+        workers: Workers,
+        read_only: bool,
+        files: Files = FILES,
     ) -> None:
         self.directory: Final = directory
         self.read_only: Final = read_only
@@ -85,11 +93,13 @@ class Store:
             workers=workers,
             durable=durability != "memory",
             read_only=read_only,
+            files=files,
         )
         self.on_foreign_commit: Callable[[], None] | None = None
         """Called on the writer worker when a look finds that another process committed something,
         which may be what commit listeners can't be told of: an expiry, a mark."""
         self._durability = durability
+        self._files = files
         self._clock = clock
         self._workers = workers
         self._path = directory / DATABASE_FILE
@@ -117,6 +127,7 @@ class Store:
         durability: str = "full",
         clock: Clock,
         workers: Workers,
+        files: Files = FILES,
     ) -> Store:
         """Open the database in `directory`, making it if `create` and there is none.
 
@@ -138,7 +149,12 @@ class Store:
             except OSError as exc:
                 raise translated_os(exc, directory) from exc
         store = cls(
-            directory, durability=durability, clock=clock, workers=workers, read_only=read_only
+            directory,
+            durability=durability,
+            clock=clock,
+            workers=workers,
+            read_only=read_only,
+            files=files,
         )
         try:
             store._start()
@@ -186,10 +202,11 @@ class Store:
         """Make the folder for blobs, and see that a power cut can't take a new database's names."""
         folder = self.directory / BLOBS_FOLDER
         try:
-            folder.mkdir(exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                self._files.make_folder(folder)
             if self._durability != "memory":
-                sync_directory(self.directory)
-                sync_directory(self.directory.absolute().parent)
+                self._files.sync_folder(self.directory)
+                self._files.sync_folder(self.directory.absolute().parent)
         except OSError as exc:
             raise translated_os(exc, folder) from exc
 

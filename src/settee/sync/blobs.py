@@ -24,6 +24,8 @@ from settee.limits import (
     BLOB_CHUNK_BYTES,
     BLOBS_FETCHED_AT_ONCE_MAX,
     BLOBS_SERVED_AT_ONCE_MAX,
+    NONCE_BYTES_MAX,
+    NONCE_BYTES_MIN,
 )
 from settee.sync.effects import OpenBlob, ProveBlob, ReadBlob, WriteBlob
 from settee.sync.messages import TRANSIENT_CLOSE, error_of_reply, is_true, status_of_error
@@ -274,7 +276,7 @@ class BlobExchange:
         """Answer `proveAttachment`: show that the blob is held, without sending it."""
         digest = self._asked_digest(request)
         nonce = request.body
-        if not 1 <= len(nonce) <= 255:
+        if not NONCE_BYTES_MIN <= len(nonce) <= NONCE_BYTES_MAX:
             raise PeerProtocolError("Missing nonce", domain="BLIP")
         self._proofs.append((request.number, nonce, digest))
 

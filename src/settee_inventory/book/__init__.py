@@ -35,7 +35,9 @@ an HTTP answer; ``await book.thumbnail(id)`` a small one, made here if nobody ma
 
 Conflicts: ``book.conflicts()`` lists what could not merge (`Conflict`: the item, the field, the
 version shown, the others, each a `Choice`). ``restore(id, field, choice.version)`` shows another
-version, ``keep(id, field)`` settles for the one that is shown; both are edits like others.
+version, ``keep(id, field)`` settles for the one that is shown; both are edits like others. Who
+types into a field while another device changes it says with ``rename(id, name, seen=[...])`` which
+names he had before him: the other one becomes a conflict too, instead of being written over unseen.
 
 Devices: ``book.device_id`` is this one's; ``book.devices`` maps IDs to `Device` (name, icon,
 colour) of all that ever wrote here; ``save_device`` changes this one's. An author of changes that
@@ -56,10 +58,10 @@ but its list, give the `Replicator` ``book.replicated_with_original()``.
 
 from __future__ import annotations
 
+from settee_inventory.book.choices import Choice as Choice
+from settee_inventory.book.choices import Conflict as Conflict
 from settee_inventory.book.errors import InputError as InputError
 from settee_inventory.book.errors import PictureError as PictureError
-from settee_inventory.book.inventory import Choice as Choice
-from settee_inventory.book.inventory import Conflict as Conflict
 from settee_inventory.book.inventory import Inventory as Inventory
 from settee_inventory.book.inventory import Start as Start
 from settee_inventory.book.values import Content as Content

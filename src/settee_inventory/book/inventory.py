@@ -3,67 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 import uuid
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, ClassVar, Final, Literal, NamedTuple
+from typing import Any, ClassVar, Final, Literal
 
-from settee import CollectionConfig, NotFoundError, Subscription
-from settee.aio import Blob, CollectionChange, Database
-from settee_inventory.book import entered, pictures
+from settee import CollectionConfig, NotFoundError
+from settee.aio import Blob, Database
+from settee_inventory.book import entered
 from settee_inventory.book.activity import Activity
+from settee_inventory.book.callbacks import Callbacks
+from settee_inventory.book.choices import Conflict, conflict_of, decided
 from settee_inventory.book.editions import Editions
-from settee_inventory.book.errors import PictureError
+from settee_inventory.book.gallery import Gallery, pictured
 from settee_inventory.book.ledger import Ledger, Step
 from settee_inventory.book.mirroring import Mirroring
+from settee_inventory.book.notes import Notes
+from settee_inventory.book.profiles import Profiles
 from settee_inventory.book.seeds import seeds
 from settee_inventory.book.sharing import DEVICES, EDITIONS, ITEMS, LISTS, configurations
 from settee_inventory.book.undo import Done, Undo, taken_back
 from settee_inventory.book.values import Content, Device, Entry, ItemChange, ListChange, Undone
-from settee_inventory.model import Change, Item, Picture, State, changes
+from settee_inventory.model import Change, Item, State, changes
 from settee_inventory.model import fields as registers
 from settee_inventory.model import item as items
 from settee_inventory.model import quantity as counters
 from settee_inventory.model.item import NAME, PICTURE, REMOVED, UNIT, WARN_UNDER
 from settee_inventory.model.mirror import Edits
-from settee_inventory.model.stamp import NEVER, Stamp, is_time, tick
+from settee_inventory.model.stamp import NEVER, Stamp
 
-__all__ = ["Choice", "Conflict", "Inventory", "Start"]
+__all__ = ["Inventory", "Start"]
 
 Start = Literal["sample", "empty", "join"]
-
-_log = logging.getLogger("settee_inventory.book")
 
 _DATABASE: Final = "userdb"
 _SETTINGS: Final = "local.settings"
 _ACTIVITY: Final = "local.activity"
 _ABOUT: Final = "inventory"
-_PROFILE: Final = "device::"
-_THUMBS_KEPT_MAX: Final = 256
-
-
-class Choice(NamedTuple):
-    """One version of a field that could not merge."""
-
-    version: str
-    """What `Inventory.restore` takes."""
-    ms: int
-    by: str
-    value: Any
-    """Of a picture: a `Picture`, or None. Of ``"removed"``: whether the item is."""
-
-
-class Conflict(NamedTuple):
-    """A field of an item that two devices wrote apart."""
-
-    item: Item
-    field: str
-    shown: Choice
-    others: tuple[Choice, ...]
 
 
 class Inventory:
@@ -83,12 +61,10 @@ class Inventory:
         self._loop = asyncio.get_running_loop()
         self._items: dict[str, Item] = {}
         self._troubled: dict[str, tuple[changes.Conflict, ...]] = {}
-        self._devices: dict[str, Device] = {}
-        self._listeners: list[Callable[[ListChange], object]] = []
-        self._activity_listeners: list[Callable[[Entry], object]] = []
+        self._listeners = Callbacks[ListChange]()
+        self._activity_listeners = Callbacks[Entry]()
         self._undo = Undo()
-        self._thumbs: OrderedDict[str, Content] = OrderedDict()
-        self._subscriptions: list[Subscription] = []
+        self._gallery = Gallery(db)
         self._author = db.uuid.hex
         self._mirrors = False
 
@@ -131,12 +107,16 @@ class Inventory:
 
     async def _begin(self, start: Start, device: Device | None) -> None:
         self._settings = await self.db.collection(_SETTINGS, create=True)
-        self._profiles = await self.db.collection(DEVICES, create=True)
+        self._profiles = Profiles(
+            await self.db.collection(DEVICES, create=True),
+            lambda: self._listeners.tell(ListChange(())),
+        )
         stored = await self.db.collection(ITEMS, create=True)
         self._activity = Activity(
-            await self.db.collection(_ACTIVITY, create=True), self._tell_activity
+            await self.db.collection(_ACTIVITY, create=True), self._activity_listeners.tell
         )
         await self._activity.open()
+        self._notes = Notes(self._activity, self.device_id, self._name_of, self._ms)
         self._ledger = Ledger(stored, self._stepped)
         await self._ledger.open()
         for id, state in self._ledger.states.items():
@@ -148,13 +128,12 @@ class Inventory:
             self._editions,
             self.db.default_collection,
             self._author,
-            lambda: self._devices,
+            lambda: self._profiles.devices,
             self._mirror_booked,
         )
-        self._replicated = configurations(self._loop, self._merged, self._mirror.book)
-        await self._read_devices()
-        self._subscriptions.append(self._profiles.on_change(self._profiles_changed))
-        if device is not None and device != self._devices.get(self.device_id):
+        self._replicated = configurations(self._loop, self._notes.merged, self._mirror.book)
+        await self._profiles.open()
+        if device is not None and device != self._profiles.devices.get(self.device_id):
             await self.save_device(device)
         about = await self._settings.get(_ABOUT)
         if about is None:
@@ -167,8 +146,7 @@ class Inventory:
 
     async def close(self) -> None:
         """Close: what was begun is on disk then. Idempotent."""
-        for subscription in self._subscriptions:
-            subscription.remove()
+        self._profiles.close()
         await self._mirror.stop()
         await self._editions.close()
         await self._ledger.close()
@@ -218,13 +196,16 @@ class Inventory:
 
         Without items if only `devices` are others: then names and colours are to be shown anew.
         """
-        return _listen(self._listeners, callback)
+        return self._listeners.add(callback)
 
     def _state(self, id: str) -> State:
         try:
             return self._ledger.states[id]
         except KeyError:
             raise NotFoundError(f"there is no item {id!r} in this inventory") from None
+
+    def _name_of(self, id: str) -> str | None:
+        return self.item(id).name if id in self._ledger.states else None
 
     def _look(self, id: str, state: State | None) -> Item | None:
         """Make an item's view anew; return it, None if it is removed or gone."""
@@ -257,13 +238,10 @@ class Inventory:
                 if each.field not in troubled
             ]
         for id, conflict in troubles:
-            self._note("conflict", conflict.others[0].by, [id], {"field": conflict.field})
-        self._note_received(told)
+            self._notes.add("conflict", conflict.others[0].by, [id], {"field": conflict.field})
+        self._notes.received(told)
         self._mirror_due()
-        self._tell(ListChange(tuple(told)))
-
-    def _tell(self, change: ListChange) -> None:
-        _call(self._listeners, change)
+        self._listeners.tell(ListChange(tuple(told)))
 
     # --- edits ------------------------------------------------------------------------------------
 
@@ -290,18 +268,29 @@ class Inventory:
         done = Done(id, changes.QUANTITY, stamp, to - counters.total(state.quantity))
         return await self._edit(done, items.set_quantity(state, to, stamp))
 
-    async def rename(self, id: str, name: str) -> Item:
-        """Give an item another name."""
-        return await self._write(id, NAME, entered.name(name))
+    async def rename(self, id: str, name: str, *, seen: Collection[str] | None = None) -> Item:
+        """Give an item another name.
 
-    async def set_unit(self, id: str, unit: str) -> Item:
-        """Say what an item is counted in, such as "kg"; "" for nothing."""
-        return await self._write(id, UNIT, entered.text(unit, entered.UNIT_CHARACTERS_MAX, "unit"))
+        Args:
+            id: Which one.
+            name: The new name.
+            seen: The names that whoever typed this one had before him. One that another device
+                has given meanwhile, and that is not among them, is no more shown and yet kept: a
+                conflict, that can be restored. None: he has seen all there is.
+        """
+        return await self._write(id, NAME, entered.name(name), seen=seen)
 
-    async def set_warn_under(self, id: str, number: int | None) -> Item:
-        """Say from where an item counts as low; None: never."""
+    async def set_unit(self, id: str, unit: str, *, seen: Collection[str] | None = None) -> Item:
+        """Say what an item is counted in, such as "kg"; "" for nothing. `seen` as in `rename`."""
+        value = entered.text(unit, entered.UNIT_CHARACTERS_MAX, "unit")
+        return await self._write(id, UNIT, value, seen=seen)
+
+    async def set_warn_under(
+        self, id: str, number: int | None, *, seen: Collection[int | None] | None = None
+    ) -> Item:
+        """Say from where an item counts as low; None: never. `seen` as in `rename`."""
         value = None if number is None else entered.amount(number, "number to warn under")
-        return await self._write(id, WARN_UNDER, value)
+        return await self._write(id, WARN_UNDER, value, seen=seen)
 
     async def set_picture(self, id: str, data: bytes) -> Item:
         """Give an item the picture in `data`: a JPEG, PNG, WebP, GIF, BMP or TIFF file.
@@ -309,7 +298,7 @@ class Inventory:
         It is turned as its EXIF says and scaled down, off the loop. Raises PictureError.
         """
         self._state(id)
-        value, blobs = await _pictured(data)
+        value, blobs = await pictured(data)
         return await self._write(id, PICTURE, value, blobs)
 
     async def remove_picture(self, id: str) -> Item:
@@ -335,7 +324,7 @@ class Inventory:
         quantity = entered.amount(quantity)
         blobs: list[Blob] = []
         if picture is not None:
-            values[PICTURE], blobs = await _pictured(picture)
+            values[PICTURE], blobs = await pictured(picture)
         id, stamp = f"item::{uuid.uuid4().hex}", self._stamp(None)
         return await self._edit(
             Done(id, REMOVED, stamp, True), items.new(values, quantity, stamp), blobs
@@ -355,20 +344,33 @@ class Inventory:
     def _ms(self) -> int:
         return int(self._now() * 1000)
 
-    async def _write(self, id: str, field: str, value: Any, blobs: Sequence[Blob] = ()) -> Item:
+    async def _write(
+        self,
+        id: str,
+        field: str,
+        value: Any,
+        blobs: Sequence[Blob] = (),
+        seen: Collection[Any] | None = None,
+    ) -> Item:
         state = self._state(id)
-        before = registers.value_of(state.fields, field)
+        shown = registers.shown(state.fields, field)
+        before = shown.value if shown else None
         stamp = self._stamp(state)
         if (before == value or (not before and not value)) and not changes.conflicts(state):
             return self.item(id)
+        beside: Sequence[registers.Version] = ()
+        if seen is not None:
+            beside = registers.unseen(state.fields, field, (*seen, value), self.device_id)
         return await self._edit(
-            Done(id, field, stamp, before), items.put(state, field, value, stamp), blobs
+            Done(id, field, stamp, before, shown and shown.stamp),
+            items.put(state, field, value, stamp, beside),
+            blobs,
         )
 
     async def _edit(self, done: Done, state: State, blobs: Sequence[Blob] = ()) -> Item:
         self._undo.add(done)
         stored = self._ledger.put({done.id: state}, blobs)
-        self._note("edited", self.device_id, [done.id], {}, fold=True)
+        self._notes.add("edited", self.device_id, [done.id], {}, fold=True)
         await stored
         return self.item(done.id)
 
@@ -387,8 +389,9 @@ class Inventory:
         if back is None:
             shown = registers.shown(state.fields, done.field)
             return Undone(self.item(done.id), done.field, False, shown.by if shown else "")
+        self._undo.stands_for(done.over, stamp)
         stored = self._ledger.put({done.id: back})
-        self._note("edited", self.device_id, [done.id], {}, fold=True)
+        self._notes.add("edited", self.device_id, [done.id], {}, fold=True)
         await stored
         return Undone(self.item(done.id), done.field, True, "")
 
@@ -402,12 +405,7 @@ class Inventory:
     def conflicts(self) -> list[Conflict]:
         """Return what could not merge and waits for a decision, the latest first."""
         found = [
-            Conflict(
-                self.item(id),
-                each.field,
-                _choice(each.shown, each.field),
-                tuple(_choice(other, each.field) for other in each.others),
-            )
+            conflict_of(self.item(id), each)
             for id, several in self._troubled.items()
             for each in several
         ]
@@ -426,29 +424,17 @@ class Inventory:
 
     async def _decide(self, id: str, field: str, version: str | None) -> Item:
         state = self._state(id)
-        conflict = next((e for e in changes.conflicts(state) if e.field == field), None)
-        if conflict is None:
-            raise NotFoundError("nothing of this waits for a decision any more; look at it again")
-        choices = [conflict.shown] if version is None else conflict.others
-        chosen = next((e for e in choices if version in (None, _name_of(e))), None)
-        if chosen is None:
-            raise NotFoundError("this version is not there any more; look at the item again")
+        shown, chosen = decided(state, field, version)
         stamp = self._stamp(state)
-        done = Done(id, field, stamp, conflict.shown.value)
-        self._note("decided", self.device_id, [id], {"field": field})
+        done = Done(id, field, stamp, shown.value, shown.stamp)
+        self._notes.add("decided", self.device_id, [id], {"field": field})
         return await self._edit(done, items.put(state, field, chosen.value, stamp))
 
     # --- pictures ---------------------------------------------------------------------------------
 
     async def picture(self, digest: str) -> Content | None:
         """Return the picture of a digest (`Picture.digest`, `Picture.thumb`), None if not here."""
-        if not digest.startswith("sha1-"):
-            return None
-        blob = await self.db.get_blob(digest)
-        if blob is None:
-            return None
-        data = await blob.read()
-        return Content(data, pictures.content_type_of(data))
+        return await self._gallery.content(digest)
 
     async def thumbnail(self, id: str) -> Content | None:
         """Return a small picture of an item: the stored one, or one made now; None if it has none.
@@ -456,25 +442,7 @@ class Inventory:
         Raises NotFoundError if there is no such item.
         """
         picture = self.item(id).picture
-        if picture is None:
-            return None
-        if picture.has_thumb:
-            return await self.picture(picture.thumb)
-        held = self._thumbs.get(picture.digest)
-        if held is not None:
-            self._thumbs.move_to_end(picture.digest)
-            return held
-        whole = await self.picture(picture.digest)
-        if whole is None:
-            return None
-        try:
-            made = Content(*await asyncio.to_thread(pictures.thumbnail, whole.data))
-        except PictureError:
-            return None
-        self._thumbs[picture.digest] = made
-        if len(self._thumbs) > _THUMBS_KEPT_MAX:
-            self._thumbs.popitem(last=False)
-        return made
+        return None if picture is None else await self._gallery.thumbnail(picture)
 
     # --- devices ----------------------------------------------------------------------------------
 
@@ -489,36 +457,12 @@ class Inventory:
     @property
     def devices(self) -> Mapping[str, Device]:
         """The devices that ever shared in this inventory, by ID, this one too; a live view."""
-        return MappingProxyType(self._devices)
+        return MappingProxyType(self._profiles.devices)
 
     async def save_device(self, device: Device) -> None:
         """Say how others see this device. Raises InputError for an impossible name."""
         device = device._replace(name=entered.name(device.name))
-        id = _PROFILE + self.device_id
-        stored = await self._profiles.get(id)
-        at = stored.get("at") if stored is not None else None
-        time = tick(self._ms(), at if is_time(at) else NEVER)
-        self._devices[self.device_id] = device
-        await self._profiles.put(id, {"type": "device", **device._asdict(), "at": time})
-
-    async def _read_devices(self) -> None:
-        async for document in self._profiles.documents():
-            if document.id.startswith(_PROFILE):
-                self._devices[document.id.removeprefix(_PROFILE)] = Device.read(document)
-
-    def _profiles_changed(self, _: CollectionChange) -> None:
-        """Runs on a thread of the database."""
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._reread_devices)
-
-    def _reread_devices(self) -> None:
-        self._reading = self._loop.create_task(self._tell_devices())
-
-    async def _tell_devices(self) -> None:
-        before = dict(self._devices)
-        await self._read_devices()
-        if before != self._devices:
-            self._tell(ListChange(()))
+        await self._profiles.save(self.device_id, device, self._ms())
 
     # --- sync -------------------------------------------------------------------------------------
 
@@ -560,7 +504,7 @@ class Inventory:
             self._mirror.items_changed()
 
     def _mirror_booked(self, edited: Edits) -> None:
-        self._note("received", edited.stamp.by, list(edited.items), {})
+        self._notes.add("received", edited.stamp.by, list(edited.items), {})
 
     # --- activity ---------------------------------------------------------------------------------
 
@@ -573,84 +517,8 @@ class Inventory:
 
         `who`, `text` and all else are its detail: JSON values.
         """
-        self._note(kind, "", [], {"who": who, "text": text, **detail})
+        self._notes.add(kind, "", [], {"who": who, "text": text, **detail})
 
     def on_activity(self, callback: Callable[[Entry], object]) -> Callable[[], None]:
         """Call back on the loop with each entry that is new or has grown; returns how to end it."""
-        return _listen(self._activity_listeners, callback)
-
-    def _tell_activity(self, entry: Entry) -> None:
-        _call(self._activity_listeners, entry)
-
-    def _note(
-        self,
-        kind: str,
-        by: str,
-        ids: Sequence[str],
-        detail: Mapping[str, Any],
-        *,
-        fold: bool = False,
-    ) -> None:
-        named = tuple((id, self.item(id).name) for id in ids[:12] if id in self._ledger.states)
-        self._activity.add(Entry(self._ms(), kind, by, named, len(ids), detail), fold=fold)
-
-    def _note_received(self, told: Sequence[ItemChange]) -> None:
-        by: dict[str, list[str]] = {}
-        for change in told:
-            if change.remote:
-                others = {each.by for each in change.changes if each.by != self.device_id}
-                for device in others or {""}:
-                    by.setdefault(device, []).append(change.id)
-        for device, ids in by.items():
-            self._note("received", device, ids, {}, fold=True)
-
-    def _merged(self, id: str, mine: State, theirs: State, both: State) -> None:
-        """A replicator has merged two copies of an item."""
-        here, there = changes.diff(theirs, both), changes.diff(mine, both)
-        if not here or not there:
-            return
-        detail = {
-            "here": counters.total(mine.quantity),
-            "there": counters.total(theirs.quantity),
-            "both": counters.total(both.quantity),
-            "fields": sorted({each.field for each in (*here, *there)}),
-        }
-        self._note("merged", there[-1].by, [id], detail)
-
-
-async def _pictured(data: bytes) -> tuple[dict[str, Any], list[Blob]]:
-    """Return the value of the field `PICTURE` for a file, and the blobs that it names."""
-    made = await asyncio.to_thread(pictures.prepare, data)
-    image = Blob.from_bytes(made.image, made.content_type)
-    thumb = Blob.from_bytes(made.thumb, made.thumb_type)
-    return {"image": image.properties, "thumb": thumb.properties}, [image, thumb]
-
-
-def _name_of(version: registers.Version) -> str:
-    return f"{version.at}@{version.by}"
-
-
-def _choice(version: registers.Version, field: str) -> Choice:
-    value: Picture | Any = version.value
-    if field == PICTURE:
-        value = items.picture_of(value)
-    return Choice(_name_of(version), int(version.at[:12], 16), version.by, value)
-
-
-def _call(listeners: Sequence[Callable[[Any], object]], news: Any) -> None:
-    """Call each back; one that fails keeps neither the others nor the edit from going on."""
-    for listener in list(listeners):
-        try:
-            listener(news)
-        except Exception:
-            _log.exception("a callback of the inventory raised an error")
-
-
-def _listen(listeners: list[Any], callback: Callable[[Any], object]) -> Callable[[], None]:
-    listeners.append(callback)
-
-    def unlisten() -> None:
-        if callback in listeners:
-            listeners.remove(callback)
-
-    return unlisten
+        return self._activity_listeners.add(callback)

@@ -24,6 +24,8 @@ class Done(NamedTuple):
     stamp: Stamp
     before: Any
     """What the field showed; of the quantity: by how much the edit changed it."""
+    over: Stamp | None = None
+    """The version of the field that was shown before; None if there was none."""
 
 
 class Undo:
@@ -39,6 +41,12 @@ class Undo:
         """Remember an edit; beyond `EDITS_MAX` the oldest is forgotten."""
         self._done.append(done)
 
+    def stands_for(self, former: Stamp | None, stamp: Stamp) -> None:
+        """Note that a version is shown again, now as `stamp`: the edit that made it is next."""
+        for n, each in enumerate(self._done):
+            if each.stamp == former:
+                self._done[n] = each._replace(stamp=stamp)
+
     def pop(self) -> Done | None:
         """Return the last edit and forget it; None if there is none."""
         return self._done.pop() if self._done else None
@@ -47,12 +55,14 @@ class Undo:
 def taken_back(state: State, done: Done, stamp: Stamp) -> State | None:
     """Return the item with an edit taken back; None if another wrote the field meanwhile.
 
-    A quantity is counted back by what the edit changed, so counts of others stay. An addition is
-    one of `REMOVED`, which a new item has not: taking it back removes the item.
+    What waits for a decision goes on waiting. A quantity is counted back by what the edit changed,
+    so counts of others stay. An addition is one of `REMOVED`, which a new item has not: taking it
+    back removes the item.
     """
     if done.field == QUANTITY:
         return items.count(state, -done.before, stamp)
     shown = registers.shown(state.fields, done.field)
     if shown is not None and shown.stamp != done.stamp:
         return None
-    return items.put(state, done.field, done.before, stamp)
+    rivals = registers.rivals(state.fields, done.field)
+    return items.put(state, done.field, done.before, stamp, rivals)

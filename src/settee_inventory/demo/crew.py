@@ -8,25 +8,21 @@ state.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import secrets
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
+from settee_inventory.children import Child, end_all
+
 __all__ = ["NAMES", "Crew", "DeviceState", "SceneError"]
 
 NAMES: Final = ("Kitchen", "Shop", "Van")
 """In the order in which they dial: each calls those after it."""
 
-_LINE_BYTES_MAX: Final = 2**20
 _ANSWER_S: Final = 15.0
-_END_S: Final = 5.0
-_STDERR_CHARACTERS_SHOWN: Final = 600
 
 
 class SceneError(Exception):
@@ -59,8 +55,7 @@ class Crew:
         self.devices: dict[str, DeviceState] = {name: DeviceState(name) for name in NAMES}
         self.on_news: Callable[[str, str, dict[str, Any]], None] = lambda name, event, fields: None
         self._directory = directory
-        self._processes: dict[str, asyncio.subprocess.Process] = {}
-        self._readers: list[asyncio.Task[None]] = []
+        self._children: dict[str, Child] = {}
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._last_number = 0
         self._changed = asyncio.Condition()
@@ -86,42 +81,27 @@ class Crew:
         await self.close()
 
     async def _launch(self, name: str, password: str) -> None:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "settee_inventory.demo.device",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            limit=_LINE_BYTES_MAX,
-        )
-        self._processes[name] = process
-        self._readers.append(asyncio.create_task(self._listen(name, process)))
-        # By the pipe, not by the command line: the machine's other users can read those.
-        self._send(name, {"name": name, "directory": str(self._directory), "password": password})
+        async def told(event: str, fields: dict[str, Any]) -> None:
+            self._take(name, event, fields)
+            async with self._changed:
+                self._changed.notify_all()
 
-    def _send(self, name: str, message: dict[str, Any]) -> None:
-        stdin = self._processes[name].stdin
-        assert stdin is not None, "started with a pipe"
-        if self._processes[name].returncode is None:
-            stdin.write(json.dumps(message).encode() + b"\n")
+        async def ended(code: int, said: str) -> None:
+            if code or said:
+                self._fail(f"{name} ended ({code}): {said}")
+            async with self._changed:
+                self._changed.notify_all()
+
+        first = {"name": name, "directory": str(self._directory), "password": password}
+        self._children[name] = await Child.start(
+            "settee_inventory.demo.device", first=first, told=told, ended=ended
+        )
 
     async def close(self) -> None:
-        """End the processes: their input ends, then they have five seconds."""
+        """End the processes."""
         # How they part is no news any more.
         self.on_news = lambda name, event, fields: None
-        for process in self._processes.values():
-            if process.stdin is not None:
-                process.stdin.close()
-        for process in self._processes.values():
-            try:
-                async with asyncio.timeout(_END_S):
-                    await process.wait()
-            except TimeoutError:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
-        await asyncio.gather(*self._readers, return_exceptions=True)
+        await end_all(self._children.values())
 
     # --- orders and waiting ----------------------------------------------------------------------
 
@@ -133,7 +113,7 @@ class Crew:
         number = self._last_number
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._answers[number] = answer
-        self._send(name, {"number": number, "do": do, **fields})
+        self._children[name].send({"number": number, "do": do, **fields})
         try:
             async with asyncio.timeout(_ANSWER_S):
                 return await answer
@@ -170,23 +150,6 @@ class Crew:
         return f" ({'; '.join(said)})" if said else ""
 
     # --- what the devices tell -------------------------------------------------------------------
-
-    async def _listen(self, name: str, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None, "started with a pipe"
-        assert process.stderr is not None, "started with a pipe"
-        errors = asyncio.create_task(process.stderr.read())
-        async for line in process.stdout:
-            message = json.loads(line)
-            event = message.pop("event")
-            self._take(name, event, message)
-            async with self._changed:
-                self._changed.notify_all()
-        code = await process.wait()
-        said = (await errors).decode(errors="replace").strip()
-        if code or said:
-            self._fail(f"{name} ended ({code}): {said[-_STDERR_CHARACTERS_SHOWN:]}")
-        async with self._changed:
-            self._changed.notify_all()
 
     def _fail(self, text: str) -> None:
         self.failure = self.failure or text

@@ -32,7 +32,7 @@ _SHOWN: Final = re.compile(r"\(SHA-256 ([0-9a-f]{64})\)")
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """With which user a device is dialled. The password is in memory only."""
+    """With which user a device is dialled. The password is never shown."""
 
     user: str
     password: str

@@ -69,13 +69,18 @@ class Client:
 
 
 class Listening:
-    """Starts and stops; `problem` is a sentence after a start that failed."""
+    """Starts and stops; `problem` is a sentence after a start that failed.
+
+    `kept_out` tells which devices are not to connect: by what they say that they are, so who lies
+    has to be taken off the list of users.
+    """
 
     def __init__(
         self,
         db: Database,
         collections: Sequence[Any],
         *,
+        kept_out: Callable[[], frozenset[str]],
         on_change: Callable[[], None],
         on_documents: Callable[[str, int, int], None],
         on_refused: Callable[[str, str], None],
@@ -90,9 +95,7 @@ class Listening:
         self.since_ms = 0
         self.mode = ""
         self.problem = ""
-        self.kept_out: set[str] = set()
-        """Devices that are not to connect, until this one logs out. By what they say that they
-        are: who lies has to be taken off the list of users."""
+        self._kept_out = kept_out
 
     @property
     def listener(self) -> URLEndpointListener | None:
@@ -158,20 +161,15 @@ class Listening:
         listener.on_refused(lambda refusal: self._soon(self._turned_away, refusal))
         return listener
 
-    def keep_out(self, device_id: str) -> None:
-        """Disconnect a device whenever it connects."""
-        self.kept_out.add(device_id)
+    def look_again(self) -> None:
+        """Disconnect who is kept out now."""
         self._came_or_went()
 
-    def let_in(self, device_id: str) -> None:
-        """Take back `keep_out`."""
-        self.kept_out.discard(device_id)
-        self._on_change()
-
     def _came_or_went(self) -> None:
+        kept_out = self._kept_out()
         for connection in self._connections():
             caller = caller_of(connection.user_agent)
-            if caller is not None and caller[0] in self.kept_out and self._listener is not None:
+            if caller is not None and caller[0] in kept_out and self._listener is not None:
                 self._listener.disconnect(connection, final=True)
         self._on_change()
 

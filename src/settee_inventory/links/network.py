@@ -20,6 +20,7 @@ from settee_inventory.links.addresses import DEFAULT_PATH, Address, read_address
 from settee_inventory.links.encryption import check_options
 from settee_inventory.links.link import Link, Login, shown_fingerprint
 from settee_inventory.links.listening import Client, Doors, Listening, caller_name
+from settee_inventory.links.logins import Logins
 from settee_inventory.links.remembered import Acquaintance, Remembered
 
 __all__ = ["Network", "Options", "Peer"]
@@ -100,6 +101,7 @@ class Network:
         device_id: str,
         key: str,
         remembered: Remembered,
+        logins: Logins,
         on_change: Callable[[], None],
         note: Callable[[str, str, str], None],
     ) -> None:
@@ -120,7 +122,7 @@ class Network:
         self._stop_hearing: Callable[[], None] = lambda: None
         self._found: dict[str, PeerFound] = {}
         self._links: dict[str, Link] = {}
-        self._logins: dict[str, Login] = {}
+        self._logins = logins
         self._problems: dict[str, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
@@ -129,6 +131,7 @@ class Network:
         self.listening = Listening(
             db,
             listener_collections,
+            kept_out=lambda: remembered.kept_out,
             on_change=self._changed,
             on_documents=self._served,
             on_refused=lambda address, reason: note("turned away", address, reason),
@@ -203,6 +206,21 @@ class Network:
             return not self.options.listening or await self.start_listening()
         await self.listening.stop()
         return await self.start_listening()
+
+    @property
+    def kept_out(self) -> frozenset[str]:
+        """The devices that are not let in, by ID."""
+        return self._remembered.kept_out
+
+    def keep_out(self, device_id: str) -> None:
+        """Disconnect a device, and whenever it connects, until `let_in`."""
+        self._remembered.keep_out(device_id)
+        self.listening.look_again()
+
+    def let_in(self, device_id: str) -> None:
+        """Take back `keep_out`."""
+        self._remembered.let_in(device_id)
+        self._changed()
 
     async def rename(self, name: str) -> None:
         """Go by another name; the listener is announced anew."""
@@ -308,7 +326,7 @@ class Network:
         return Link(
             self._db,
             target,
-            self._logins.get(key, self.login),
+            self._logins.get(key) or self.login,
             collections=self._collections(bool(known and known.original)),
             options={
                 "delta_sync": self.options.delta,
@@ -353,9 +371,9 @@ class Network:
         await self._hang_up(key)
 
     async def connect(self, key: str, login: Login | None = None) -> None:
-        """Dial a device, with another login if one is given."""
+        """Dial a device, with another login if one is given: that one from now on."""
         if login is not None:
-            self._logins[key] = login
+            self._logins.keep(key, login)
         known = self._acquainted(key)
         known.off = False
         self._remembered.keep(known)
@@ -382,7 +400,7 @@ class Network:
         """Hang up and forget; a device that is still there is new again."""
         await self._hang_up(key)
         self._remembered.forget(key)
-        self._logins.pop(key, None)
+        self._logins.forget(key)
         self._changed()
 
     def retry(self, key: str) -> None:

@@ -1,4 +1,5 @@
 """The devices that this one knows: by which certificate, where it met them, whether it dials them.
+And those that it does not let in.
 
 Kept in a JSON file with mode 0600, whole or not at all. No password is in it.
 """
@@ -45,9 +46,9 @@ class Remembered:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._known: dict[str, Acquaintance] = {}
-        for each in _read(file):
-            self._known[each.key] = each
+        known, kept_out = _read(file)
+        self._known = {each.key: each for each in known}
+        self._kept_out = kept_out
 
     def __contains__(self, key: str) -> bool:
         return key in self._known
@@ -69,9 +70,25 @@ class Remembered:
         if self._known.pop(key, None) is not None:
             self._write()
 
+    @property
+    def kept_out(self) -> frozenset[str]:
+        """The IDs of devices that are not to connect."""
+        return self._kept_out
+
+    def keep_out(self, device_id: str) -> None:
+        """Let a device connect no more, until `let_in`."""
+        self._kept_out |= {device_id}
+        self._write()
+
+    def let_in(self, device_id: str) -> None:
+        """Take back `keep_out`."""
+        self._kept_out -= {device_id}
+        self._write()
+
     def _write(self) -> None:
         devices = [dataclasses.asdict(each) for each in self._known.values()]
-        write_whole(self._file, {"format": _FORMAT, "devices": devices})
+        kept_out = sorted(self._kept_out)
+        write_whole(self._file, {"format": _FORMAT, "devices": devices, "kept_out": kept_out})
 
 
 def write_whole(file: Path, value: object) -> None:
@@ -90,14 +107,15 @@ def write_whole(file: Path, value: object) -> None:
         raise
 
 
-def _read(file: Path) -> list[Acquaintance]:
+def _read(file: Path) -> tuple[list[Acquaintance], frozenset[str]]:
     """Return what the file holds; what is damaged counts as forgotten, and is met anew."""
     try:
         value = json.loads(file.read_text("utf-8"))
         fields = {field.name for field in dataclasses.fields(Acquaintance)}
-        return [
+        known = [
             Acquaintance(**{key: each[key] for key in each if key in fields})
             for each in value["devices"]
         ]
+        return known, frozenset(str(each) for each in value.get("kept_out", ()))
     except (OSError, ValueError, KeyError, TypeError):
-        return []
+        return [], frozenset()

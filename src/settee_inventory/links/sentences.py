@@ -23,6 +23,7 @@ __all__ = ["CHIPS", "Refused", "Shown", "refusal", "waiting_line"]
 
 _UNKNOWN_HOST: Final = 2
 _EXPIRED: Final = 7
+_UNKNOWN_ROOT: Final = 11
 _WRONG_NAME: Final = 15
 _NOT_FOUND: Final = 404
 
@@ -115,6 +116,12 @@ def _certificate(error: CertificateError, name: str, check: str) -> Refused:
     if "only self-signed" in text:
         return Refused(
             "Its certificate is of an authority, and this device accepts only self-made ones.",
+            ("check", "forget"),
+        )
+    if check == "authority" and error.code == _UNKNOWN_ROOT:
+        return Refused(
+            "Its certificate is of an authority that this device does not know. Choose that one's "
+            "file under Settings.",
             ("check", "forget"),
         )
     if check == "authority":

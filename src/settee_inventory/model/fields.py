@@ -13,7 +13,7 @@ holds no more was written over there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from settee_inventory.model.canonical import same, text_of
@@ -29,6 +29,7 @@ __all__ = [
     "read",
     "rivals",
     "shown",
+    "unseen",
     "value_of",
     "write",
 ]
@@ -77,9 +78,26 @@ def rivals(fields: Fields, name: str) -> tuple[Version, ...]:
     return tuple(each for each in versions[1:] if not same(each.value, versions[0].value))
 
 
-def put(fields: Fields, name: str, value: Any, stamp: Stamp) -> Fields:
-    """Return the fields with one written; `stamp` must be later than all that is in them."""
-    versions = {**fields.versions, name: (Version(stamp.at, stamp.by, value),)}
+def unseen(fields: Fields, name: str, seen: Collection[Any], by: str) -> tuple[Version, ...]:
+    """Return the versions of a field that others wrote and whose values are not among `seen`.
+
+    To be kept beside what `by` writes, whose maker had only those values before him.
+    """
+    return tuple(
+        each
+        for each in fields.versions.get(name, ())
+        if each.by != by and not any(same(each.value, value) for value in seen)
+    )
+
+
+def put(
+    fields: Fields, name: str, value: Any, stamp: Stamp, beside: Sequence[Version] = ()
+) -> Fields:
+    """Return the fields with one written; `stamp` must be later than all that is in them.
+
+    It is written over all versions but those of `beside`, which its maker has not seen.
+    """
+    versions = {**fields.versions, name: (Version(stamp.at, stamp.by, value), *beside)}
     return Fields(versions, {**fields.seen, stamp.by: stamp.at})
 
 

@@ -11,7 +11,7 @@ damaged counts as not there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeGuard
 
 from settee_inventory.model import fields as registers
@@ -135,12 +135,15 @@ def set_quantity(state: State, value: int, stamp: Stamp) -> State:
     return state._replace(quantity=counters.set_to(state.quantity, value, stamp))
 
 
-def put(state: State, field: str, value: Any, stamp: Stamp) -> State:
+def put(
+    state: State, field: str, value: Any, stamp: Stamp, beside: Sequence[Version] = ()
+) -> State:
     """Return the item with a field written, over all versions of it that are known here.
 
-    Removing an item is writing True to its field `REMOVED`; False takes that back.
+    But those of `beside` are kept, as a conflict to decide: the maker of this one has not seen
+    them. Removing an item is writing True to its field `REMOVED`; False takes that back.
     """
-    return state._replace(fields=registers.put(state.fields, field, value, stamp))
+    return state._replace(fields=registers.put(state.fields, field, value, stamp, beside))
 
 
 def merged(one: State, other: State) -> State:

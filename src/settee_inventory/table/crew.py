@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
-import os
 import secrets
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+from settee_inventory.children import Child, end_all
 
 __all__ = ["LOOKS", "Crew", "Member"]
 
@@ -24,11 +22,7 @@ LOOKS: Final = {
 """Name of each device, its icon and its colour."""
 
 USER: Final = "demo"
-_OF_THIS_PROCESS: Final = ("NICEGUI_HOST", "NICEGUI_PORT", "NICEGUI_PROTOCOL")
-_LINE_BYTES_MAX: Final = 2**22
 _READY_S: Final = 60.0
-_END_S: Final = 5.0
-_STDERR_CHARACTERS: Final = 400
 
 News = Callable[[str, str, dict[str, Any]], None]
 
@@ -38,7 +32,7 @@ class Member:
     """One device and its process."""
 
     name: str
-    process: asyncio.subprocess.Process | None = None
+    child: Child | None = None
     address: str = ""
     key: str = ""
     fingerprint: str = ""
@@ -57,7 +51,6 @@ class Crew:
         self._framed_by = framed_by
         self._on_news = on_news
         self._password = secrets.token_urlsafe(12)
-        self._readers: set[asyncio.Task[None]] = set()
         self._ready = {name: asyncio.Event() for name in LOOKS}
         self._last_number = 0
         self._ending = False
@@ -87,27 +80,12 @@ class Crew:
         member = self.members[name]
         member.failure, member.links = "", {}
         self._ready[name].clear()
-        folder = self._directory / name.lower()
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "settee_inventory", "--piped", "--loopback", "--port", "0"),
-            *("--directory", str(folder), "--framed-by", self._framed_by),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            limit=_LINE_BYTES_MAX,
-            # NiceGUI leaves its host and port there, for a process that it has started itself.
-            env={key: value for key, value in os.environ.items() if key not in _OF_THIS_PROCESS},
-        )
-        member.process = process
-        task = asyncio.create_task(self._listen(member, process))
-        self._readers.add(task)
-        task.add_done_callback(self._readers.discard)
         icon, colour = LOOKS[name]
-        # By the pipe, not by the command line: the machine's other users can read those.
-        self._write(
-            member,
-            {
+        member.child = await Child.start(
+            "settee_inventory",
+            *("--piped", "--loopback", "--port", "0"),
+            *("--directory", str(self._directory / name.lower()), "--framed-by", self._framed_by),
+            first={
                 "name": name,
                 "icon": icon,
                 "colour": colour,
@@ -115,6 +93,8 @@ class Crew:
                 "password": self._password,
                 "start": "sample",
             },
+            told=lambda event, fields: self._told(member, event, fields),
+            ended=lambda code, said: self._ended(member, code, said),
         )
         async with asyncio.timeout(_READY_S):
             await self._ready[name].wait()
@@ -131,48 +111,27 @@ class Crew:
     def order(self, name: str, do: str, **fields: Any) -> None:
         """Send an order to a device."""
         self._last_number += 1
-        self._write(self.members[name], {"number": self._last_number, "do": do, **fields})
+        child = self.members[name].child
+        if child is not None:
+            child.send({"number": self._last_number, "do": do, **fields})
 
-    def _write(self, member: Member, message: dict[str, Any]) -> None:
-        process = member.process
-        if process is not None and process.stdin is not None and process.returncode is None:
-            process.stdin.write(json.dumps(message).encode() + b"\n")
+    async def _told(self, member: Member, event: str, fields: dict[str, Any]) -> None:
+        if event == "ready":
+            member.address, member.key = fields["address"], fields["key"]
+            member.fingerprint = fields["fingerprint"]
+            self._ready[member.name].set()
+        elif event == "links":
+            member.links = fields
+        self._on_news(member.name, event, fields)
 
-    async def _listen(self, member: Member, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None, "started with a pipe"
-        assert process.stderr is not None, "started with a pipe"
-        errors = asyncio.create_task(process.stderr.read())
-        async for line in process.stdout:
-            message = json.loads(line)
-            event = message.pop("event")
-            if event == "ready":
-                member.address, member.key = message["address"], message["key"]
-                member.fingerprint = message["fingerprint"]
-                self._ready[member.name].set()
-            elif event == "links":
-                member.links = message
-            self._on_news(member.name, event, message)
-        code = await process.wait()
-        said = (await errors).decode(errors="replace").strip()
+    async def _ended(self, member: Member, code: int, said: str) -> None:
         if not self._ending:
-            member.failure = f"Its program ended ({code}). {said[-_STDERR_CHARACTERS:]}".strip()
+            member.failure = f"Its program ended ({code}). {said}".strip()
             member.links = {}
             self._ready[member.name].set()
             self._on_news(member.name, "ended", {})
 
     async def close(self) -> None:
-        """End all: their input ends, then they have five seconds."""
+        """End all."""
         self._ending = True
-        processes = [member.process for member in self.members.values() if member.process]
-        for process in processes:
-            if process.stdin is not None:
-                process.stdin.close()
-        for process in processes:
-            try:
-                async with asyncio.timeout(_END_S):
-                    await process.wait()
-            except TimeoutError:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
-        await asyncio.gather(*self._readers, return_exceptions=True)
+        await end_all(member.child for member in self.members.values() if member.child)

@@ -10,6 +10,7 @@ const LINE = {
   cut: { icon: "wifi_off", text: "Cut" },
   trying: { icon: "schedule", text: "Connecting" },
 };
+const CALM = "(prefers-reduced-motion: reduce)";
 const NARROW = "(max-width: 899px)";
 
 export default {
@@ -75,8 +76,13 @@ export default {
       if (!device.count) return { tone: "wait", icon: "schedule", text: "Connecting" };
       return { tone: "ok", icon: "check", text: this.narrow ? "In sync" : `In sync with ${device.count}` };
     },
-    inSight(n) {
-      return !this.narrow || n === this.chosen;
+    /** Bring one phone into sight; on a wide page all are. */
+    choose(n) {
+      const { phones } = this.$refs;
+      phones.scrollTo({ left: n * phones.clientWidth, behavior: matchMedia(CALM).matches ? "auto" : "smooth" });
+    },
+    swiped({ target }) {
+      if (this.narrow && target.clientWidth) this.chosen = Math.round(target.scrollLeft / target.clientWidth);
     },
   },
   template: `<div class="table">
@@ -88,11 +94,11 @@ export default {
     <div class="over" :class="'l-' + line(0, 2)"><span class="chip" :class="'s-' + ({ up: 'ok', moving: 'busy', cut: 'off', trying: 'wait' })[summary.state]"><span class="mi" aria-hidden="true">{{ summary.icon }}</span>{{ summary.text }}</span></div>
     <div class="heads"><template v-for="(device, n) in s.devices" :key="device.name">
       <span v-if="n" class="between" :class="'l-' + line(n - 1, n)" role="img" :aria-label="s.devices[n - 1].name + ' and ' + device.name + ': ' + LINE[line(n - 1, n)].text"></span>
-      <section class="card head" :aria-label="device.name" :data-device="device.name"><button v-if="narrow" type="button" class="dev big" :class="['c-' + device.colour, { picked: n === chosen }]" :aria-label="'Show ' + device.name" :aria-pressed="n === chosen" @click="chosen = n"><span class="mi" aria-hidden="true">{{ device.icon }}</span></button>
+      <section class="card head" :aria-label="device.name" :data-device="device.name"><button v-if="narrow" type="button" class="dev big" :class="['c-' + device.colour, { picked: n === chosen }]" :aria-label="'Show ' + device.name" :aria-pressed="n === chosen" @click="choose(n)"><span class="mi" aria-hidden="true">{{ device.icon }}</span></button>
         <span v-else class="dev big" :class="'c-' + device.colour"><span class="mi" aria-hidden="true">{{ device.icon }}</span></span>
         <div class="grow"><h3>{{ device.name }}</h3><span class="chip" :class="'s-' + chip(device).tone"><span class="mi" aria-hidden="true">{{ chip(device).icon }}</span>{{ chip(device).text }}</span></div>
         <label class="net"><input type="checkbox" role="switch" class="switch" :checked="device.online" :disabled="!!device.failure || s.starting" :aria-label="'Network of ' + device.name" @change="act('network', { device: device.name, on: $event.target.checked })" /><span class="least">Network</span></label></section></template></div>
-    <div class="phones"><div v-for="(device, n) in s.devices" :key="device.name" v-show="inSight(n)" class="phone">
+    <div ref="phones" class="phones" @scroll.passive="swiped"><div v-for="device in s.devices" :key="device.name" class="phone">
       <div v-if="device.failure" class="gone"><h2>{{ device.name }} has ended</h2><p class="second">{{ device.failure }}</p><button type="button" class="btn main" @click="act('restart', { device: device.name })">Restart</button></div>
       <iframe v-else-if="device.address && !s.starting" :key="device.address" :src="device.address" :title="device.name"></iframe>
       <div v-else class="gone"><p class="second">Starting …</p></div></div></div></div>`,

@@ -31,6 +31,7 @@ __all__ = ["ActionError", "perform"]
 TEXT_CHARACTERS_MAX: Final = 200
 STEP_MAX: Final = 10_000
 FILE_BYTES_MAX: Final = 2**17
+SEEN_MAX: Final = 20
 _STARTS: Final = ("join", "sample", "empty")
 
 
@@ -90,6 +91,16 @@ def _whole(text: str) -> int:
     return int(digits)
 
 
+def _seen(args: dict[str, Any]) -> list[str] | None:
+    """Return the values of a field that a page says it has shown; None if it says nothing."""
+    given = args.get("seen")
+    if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
+        return None
+    if args.get("field") == "warn" and any(each and not each.isdigit() for each in given):
+        return None
+    return given[-SEEN_MAX:]
+
+
 async def _log_in(desk: Desk, session: str, args: dict[str, Any]) -> None:
     user = _text(args, "user").strip()
     start = args.get("start")
@@ -146,16 +157,18 @@ async def set_quantity(desk: Desk, args: dict[str, Any]) -> None:
 
 @action(edits=True)
 async def field(desk: Desk, args: dict[str, Any]) -> None:
-    """Change the name, the unit or the limit of an item."""
+    """Change the name, the unit or the limit of an item; `seen`: what the page has shown of it."""
     assert desk.book is not None, "logged in"
-    id, text = _text(args, "id"), _text(args, "text").strip()
+    id, text, seen = _text(args, "id"), _text(args, "text").strip(), _seen(args)
     match args.get("field"):
         case "name":
-            await desk.book.rename(id, text)
+            await desk.book.rename(id, text, seen=seen)
         case "unit":
-            await desk.book.set_unit(id, text)
+            await desk.book.set_unit(id, text, seen=seen)
         case "warn":
-            await desk.book.set_warn_under(id, _whole(text) if text else None)
+            number = _whole(text) if text else None
+            known = None if seen is None else [int(each) if each else None for each in seen]
+            await desk.book.set_warn_under(id, number, seen=known)
         case _:
             raise ActionError("There is no such field.")
 
@@ -290,9 +303,9 @@ async def drop(desk: Desk, args: dict[str, Any]) -> bool:
 
 @action()
 async def keep_out(desk: Desk, args: dict[str, Any]) -> None:
-    """Disconnect a device whenever it connects."""
+    """Disconnect a device whenever it connects, until it is let in again."""
     assert desk.network is not None, "logged in"
-    desk.network.listening.keep_out(_text(args, "device"))
+    desk.network.keep_out(_text(args, "device"))
     desk.show_changes()
 
 
@@ -300,7 +313,7 @@ async def keep_out(desk: Desk, args: dict[str, Any]) -> None:
 async def let_in(desk: Desk, args: dict[str, Any]) -> None:
     """Let a device in again."""
     assert desk.network is not None, "logged in"
-    desk.network.listening.let_in(_text(args, "device"))
+    desk.network.let_in(_text(args, "device"))
     desk.show_changes()
 
 

@@ -20,6 +20,7 @@ from settee_inventory.book.sharing import DEVICES
 from settee_inventory.links.encryption import device_identity
 from settee_inventory.links.link import Login
 from settee_inventory.links.listening import Doors
+from settee_inventory.links.logins import Logins
 from settee_inventory.links.network import Network
 from settee_inventory.links.remembered import Remembered
 from settee_inventory.web import settings as files
@@ -159,6 +160,7 @@ class Desk:
             device_id=book.device_id,
             key=self.key,
             remembered=self.remembered,
+            logins=Logins(book.directory / "logins.json"),
             on_change=self._changed,
             note=self._note,
         )

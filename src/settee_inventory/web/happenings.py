@@ -84,6 +84,7 @@ def _version(field: str, choice: Choice, book: Inventory) -> dict[str, Any]:
         "by": choice.by,
         "who": who_is(book, choice.by),
         "text": "" if picture else text,
+        "plain": "" if picture or choice.value is None else str(choice.value),
         "thumb": picture.thumb if picture else None,
     }
 

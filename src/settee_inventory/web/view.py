@@ -169,7 +169,7 @@ def parts_of(
         },
         "listener": {
             **listener_of(network, settings.name, clients),
-            "kept_out": [device_of(book, id) for id in sorted(network.listening.kept_out)],
+            "kept_out": [device_of(book, id) for id in sorted(network.kept_out)],
         },
         "browser": {
             "online": network.online,

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from settee_inventory.demo import crew as crew_module
+from settee_inventory import children
 from settee_inventory.demo.crew import Crew, SceneError
 
 
@@ -57,7 +57,7 @@ def test_a_device_that_dies_ends_the_wait_with_what_it_said(tmp_path, monkeypatc
     broken = tmp_path / "python"
     broken.write_text("#!/bin/sh\necho 'no such module' >&2\nexit 7\n")
     broken.chmod(0o755)
-    monkeypatch.setattr(crew_module.sys, "executable", str(broken))
+    monkeypatch.setattr(children.sys, "executable", str(broken))
     with pytest.raises(SceneError, match=r"(?s)ended \(7\).*no such module"):
         asyncio.run(launch_and_wait())
 

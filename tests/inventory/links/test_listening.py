@@ -86,10 +86,13 @@ def test_a_device_that_is_kept_out_is_out_until_it_is_let_in(tmp_path: Path) -> 
             key = await introduce(van, shop)
             assert van.book is not None
             assert shop.network is not None
-            listening = shop.network.listening
             await do(shop, "keep_out", device=van.book.device_id)
             await until(lambda: state_of(van, key) == "refused")
-            assert listening.clients == []
+            assert shop.network.listening.clients == []
+            await do(shop, "log_out")
+            await shop.log_in(SESSION, "bob", "a long secret", None)
+            await do(van, "connect", key=key)
+            await until(lambda: state_of(van, key) == "refused")
             (blocked,) = shop.state(SESSION)["listener"]["kept_out"]
             assert blocked["name"] == "Van"
             await do(shop, "let_in", device=van.book.device_id)

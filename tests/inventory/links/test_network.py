@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,32 @@ def test_a_wrong_login_is_refused_and_the_right_one_works(tmp_path: Path) -> Non
     asyncio.run(scene())
 
 
+def test_another_login_lasts_until_the_device_is_forgotten_and_is_told_nobody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+
+    async def scene() -> None:
+        async with opened(tmp_path, "Shop") as shop, opened(tmp_path, "Van", "join") as van:
+            await do(shop, "user", name="ann", password="quite another secret", role="edit")
+            key = await introduce(van, shop)
+            await do(van, "connect", key=key, user="ann", password="quite another secret")
+            await until(lambda: state_of(van, key) == "in sync")
+            await do(van, "log_out")
+            await van.log_in(SESSION, "bob", PASSWORD, None)
+            await until(lambda: state_of(van, key) == "in sync")
+            (client,) = shop.state(SESSION)["listener"]["clients"]
+            assert client["user"] == "ann"
+            assert "quite another secret" not in json.dumps(await van.diagnosis(), default=str)
+            await do(van, "forget", key=key)
+            assert await introduce(van, shop) == key
+            (client,) = shop.state(SESSION)["listener"]["clients"]
+            assert client["user"] == "bob"
+
+    asyncio.run(scene())
+    assert "quite another secret" not in caplog.text
+
+
 def test_who_may_only_look_there_gets_all_and_changes_nothing(tmp_path: Path) -> None:
     async def scene() -> None:
         async with opened(tmp_path, "Shop") as shop, opened(tmp_path, "Van", "join") as van:
@@ -108,33 +135,6 @@ def test_another_key_than_at_the_first_meeting_is_refused(tmp_path: Path) -> Non
             await until(lambda: state_of(van, key) == "refused")
             assert "another key than before" in peer_of(van, key)["line"]
             assert peer_of(van, key)["actions"][0] == "compare"
-
-    asyncio.run(scene())
-
-
-@pytest.mark.parametrize(
-    ("mode", "check", "state"),
-    [
-        ("generated", "first use", "in sync"),
-        ("generated", "none", "in sync"),
-        ("generated", "authority", "refused"),
-        ("anonymous", "none", "in sync"),
-        ("anonymous", "first use", "refused"),
-        ("none", "first use", "refused"),
-    ],
-)
-def test_modes_and_checks_fit_or_are_refused(
-    tmp_path: Path, mode: str, check: str, state: str
-) -> None:
-    async def scene() -> None:
-        async with opened(tmp_path, "Shop") as shop, opened(tmp_path, "Van", "join") as van:
-            key = await introduce(van, shop)
-            await do(shop, "encryption", mode=mode)
-            await do(van, "option", name="check", value=check)
-            await until(lambda: state_of(van, key) in ("in sync", "refused", "retrying"))
-            if state_of(van, key) == "retrying":
-                await do(van, "retry", key=key)
-            await until(lambda: state_of(van, key) == state)
 
     asyncio.run(scene())
 

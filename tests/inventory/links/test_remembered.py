@@ -21,6 +21,17 @@ def test_a_device_is_still_known_after_a_restart(tmp_path: Path) -> None:
     again.forget("k")
 
 
+def test_who_is_kept_out_is_so_until_let_in_over_restarts(tmp_path: Path) -> None:
+    file = tmp_path / "devices.json"
+    Remembered(file).keep_out("ab12")
+    again = Remembered(file)
+    again.keep(Acquaintance("k", "Van"))
+    assert Remembered(file).kept_out == {"ab12"}
+    again.let_in("ab12")
+    again.let_in("ab12")
+    assert Remembered(file).kept_out == frozenset()
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"devices": 3}', '{"devices": [{"name": 1}]}'])
 def test_a_damaged_file_is_a_device_that_knows_nobody(tmp_path: Path, text: str) -> None:
     file = tmp_path / "devices.json"

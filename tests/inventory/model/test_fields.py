@@ -55,6 +55,31 @@ def test_edits_of_different_fields_both_stand() -> None:
     assert registers.shown(both, "picture") is None
 
 
+def test_what_the_writer_had_not_seen_is_kept_beside_and_told_to_all() -> None:
+    red = registers.put(APPLES, "name", "Red apples", at(2, "van"))
+    beside = registers.unseen(red, "name", ["Apples"], "shop")
+    mine = registers.put(red, "name", "Our apples", at(3, "shop"), beside)
+    assert registers.value_of(mine, "name") == "Our apples"
+    assert [each.value for each in registers.rivals(mine, "name")] == ["Red apples"]
+    for known in (APPLES, red):
+        assert registers.joined(mine, known) == registers.joined(known, mine) == mine
+    again = registers.put(
+        mine,
+        "name",
+        "All our apples",
+        at(4, "shop"),
+        registers.unseen(mine, "name", ["Apples"], "shop"),
+    )
+    assert [each.value for each in registers.rivals(again, "name")] == ["Red apples"]
+
+
+def test_what_the_writer_had_seen_or_wrote_is_written_over() -> None:
+    red = registers.put(APPLES, "name", "Red apples", at(2, "van"))
+    assert registers.unseen(red, "name", ["Apples", "Red apples"], "shop") == ()
+    assert registers.unseen(red, "name", ["Apples"], "van") == ()
+    assert registers.unseen(red, "unit", [], "shop") == ()
+
+
 @given(FIELDS, FIELDS)
 def test_joining_is_commutative(one: Fields, other: Fields) -> None:
     assert registers.joined(one, other) == registers.joined(other, one)

@@ -42,8 +42,8 @@ def test_three_devices_start_meet_die_and_come_back(
             assert len({member.address for member in members}) == 3
             await until(lambda: all(len(m.links.get("linked", [])) == 2 for m in members))
             van = crew.members["Van"]
-            assert van.process is not None
-            van.process.kill()
+            assert van.child is not None
+            van.child.process.kill()
             await until(lambda: van.failure)
             await until(lambda: all(len(m.links["linked"]) == 1 for m in members[:2]))
             await crew.restart("Van")
@@ -51,7 +51,7 @@ def test_three_devices_start_meet_die_and_come_back(
             await until(lambda: all(len(m.links.get("linked", [])) == 2 for m in members))
         finally:
             await crew.close()
-        codes = [m.process.returncode for m in crew.members.values() if m.process]
+        codes = [m.child.process.returncode for m in crew.members.values() if m.child]
         assert codes == [0, 0, 0]
 
     asyncio.run(scene())

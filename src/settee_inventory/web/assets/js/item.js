@@ -10,9 +10,9 @@ const QUIET_MS = 400;
 /** A field that saves by itself, and shows beside itself what came while one was typing. */
 const SavingField = {
   components: { MiIcon, Txt, Dev },
-  props: { label: String, value: String, save: Function, said: Object, numeric: Boolean, locked: Boolean },
+  props: { label: String, value: String, save: Function, known: Function, said: Object, numeric: Boolean, locked: Boolean },
   data() {
-    return { text: this.value, base: this.value, other: null, error: "", focused: false };
+    return { text: this.value, base: this.value, other: null, kept: "", error: "", focused: false };
   },
   watch: {
     value(value) {
@@ -28,15 +28,23 @@ const SavingField = {
       clearTimeout(this.timer);
       this.timer = setTimeout(() => this.keep(), QUIET_MS);
     },
+    enter() {
+      this.focused = true;
+      this.kept = "";
+      // What is written over: all that could be seen when the typing began.
+      this.seen = [this.value, ...this.known()];
+    },
     async keep() {
       clearTimeout(this.timer);
       if (this.text === this.base) return;
       const text = this.text;
+      const { other } = this;
       try {
-        await this.save(text);
+        await this.save(text, this.seen);
         this.base = text;
         this.error = "";
-        this.other = null;
+        if (other) this.kept = other.by?.name || "another device";
+        if (this.other === other) this.other = null;
       } catch (sentence) {
         this.error = String(sentence);
       }
@@ -49,6 +57,7 @@ const SavingField = {
     use() {
       clearTimeout(this.timer);
       this.text = this.base = this.other.value;
+      this.seen.push(this.text);
       this.other = null;
     },
   },
@@ -57,10 +66,11 @@ const SavingField = {
   },
   template: `<div><label class="labelled"><span class="label">{{ label }}</span>
     <input class="field" v-model="text" :inputmode="numeric ? 'numeric' : 'text'" :readonly="locked" maxlength="200" autocomplete="off" :aria-invalid="error ? 'true' : null"
-      @focus="focused = true" @input="typed" @blur="leave" @keydown.enter="keep" /></label>
+      @focus="enter" @input="typed" @blur="leave" @keydown.enter="keep" /></label>
     <div v-if="other" class="strip" :class="'c-' + (other.by?.colour || 'grey')" role="status"><dev :device="other.by" size="tiny" />
       <span class="grow"><txt :of="other.by?.name || 'Another device'" /> changed this to <b><txt :of="other.value" /></b></span>
       <button type="button" class="btn plain" @mousedown.prevent @click="use">Use it</button></div>
+    <p v-else-if="kept" class="second" role="status">Yours is shown now. What <txt :of="kept" /> wrote is under Activity.</p>
     <p v-if="error" class="error" role="alert">{{ error }}</p></div>`,
 };
 
@@ -101,12 +111,24 @@ export const ItemSheet = {
       else go("/");
     },
     save(field) {
-      return (text) => act("field", { id: this.id, field, text });
+      return (text, seen) => act("field", { id: this.id, field, text, seen });
+    },
+    /** What a field's open conflict holds: whoever opens the sheet may have seen it under Activity. */
+    known(field) {
+      const name = field === "warn" ? "warn_under" : field;
+      const conflict = store.state.conflicts.find((each) => each.id === this.id && each.field === name);
+      return () => (conflict ? conflict.versions.map((each) => each.plain) : []);
+    },
+    async begin(event) {
+      // As text: who leaves it as it was sets nothing, however often others have counted meanwhile.
+      this.entry = this.began = String(this.quantity);
+      await this.$nextTick();
+      event.target.select();
     },
     async set() {
       const text = this.entry;
       this.entry = null;
-      if (text === null || text.trim() === String(this.quantity)) return;
+      if (text === null || text.trim() === this.began) return;
       try {
         await act("set_quantity", { id: this.id, text });
         this.error = "";
@@ -125,15 +147,15 @@ export const ItemSheet = {
       <button type="button" class="btn plain square" aria-label="Close" @click="close"><mi-icon name="close" /></button></div>
     <div class="sheet-body">
       <picture-part :item="item" :locked="!mayEdit" />
-      <saving-field label="Name" :value="item.name" :save="save('name')" :said="by" :locked="!mayEdit" />
+      <saving-field label="Name" :value="item.name" :save="save('name')" :known="known('name')" :said="by" :locked="!mayEdit" />
       <div><span class="label" id="quantity-label">Quantity</span><div class="stepper" role="group" aria-labelledby="quantity-label">
         <hold-button class="step" :label="'One less ' + item.name" :off="!mayEdit || quantity <= 0" @step="step(item, -1)"><mi-icon name="remove" /></hold-button>
         <input inputmode="numeric" :aria-label="'Set ' + item.name + ' to'" :value="entry ?? quantity" :readonly="!mayEdit" maxlength="12"
-          @focus="entry = String(quantity); $event.target.select()" @input="entry = $event.target.value" @blur="set" @keydown.enter="$event.target.blur()" />
+          @focus="begin" @input="entry = $event.target.value" @blur="set" @keydown.enter="$event.target.blur()" />
         <hold-button class="step" :label="'One more ' + item.name" :off="!mayEdit" @step="step(item, 1)"><mi-icon name="add" /></hold-button></div>
         <p v-if="error" class="error" role="alert">{{ error }}</p></div>
-      <div class="two"><saving-field label="Unit" :value="item.unit" :save="save('unit')" :said="by" :locked="!mayEdit" />
-        <saving-field label="Warn me under" numeric :value="item.warn === null ? '' : String(item.warn)" :save="save('warn')" :said="by" :locked="!mayEdit" /></div>
+      <div class="two"><saving-field label="Unit" :value="item.unit" :save="save('unit')" :known="known('unit')" :said="by" :locked="!mayEdit" />
+        <saving-field label="Warn me under" numeric :value="item.warn === null ? '' : String(item.warn)" :save="save('warn')" :known="known('warn')" :said="by" :locked="!mayEdit" /></div>
       <div v-if="past.length"><h3 class="label">Last changes</h3><ul class="past"><li v-for="(each, n) in past" :key="n">
         <dev :device="store.state.devices[each.by]" size="tiny" /><span class="grow cut"><b><txt :of="each.who" /></b> <txt :of="each.did" /></span>
         <time class="second" :title="whole(each.at)">{{ ago(each.at, store.now) }}</time></li></ul></div>

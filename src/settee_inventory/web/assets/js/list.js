@@ -69,14 +69,14 @@ const ItemView = {
       go(`/item/${encodeURIComponent(this.item.id)}`);
     },
     async type() {
-      this.entry = String(this.quantity);
+      this.entry = this.began = String(this.quantity);
       await this.$nextTick();
       this.$refs.entry.select();
     },
     leave(keep) {
       const text = this.entry;
       this.entry = null;
-      if (!keep || text === null || text.trim() === String(this.quantity)) return;
+      if (!keep || text === null || text.trim() === this.began) return;
       attempt("set_quantity", { id: this.item.id, text });
     },
     async enter() {

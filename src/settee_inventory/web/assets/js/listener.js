@@ -1,8 +1,9 @@
 // The Listener tab: on or off, the invitation, how it encrypts, who is connected.
 import { act, attempt, say, store } from "./store.js";
-import { bytes, clock, counted, span } from "./words.js";
+import { bytes, clock, counted, span, whole } from "./words.js";
 import { Chip, Choices, Copy, Dev, DialogBox, MiIcon, Txt, Words } from "./parts.js";
 
+const WIDE = matchMedia("(min-width: 900px)");
 const MODES = [
   { value: "generated", title: "Generated identity", text: "Own certificate, kept. Devices can remember and trust it." },
   { value: "anonymous", title: "Anonymous", text: "Encrypted, but nobody can check who this is." },
@@ -57,7 +58,14 @@ const Invitation = {
 
 export const ListenerPage = {
   components: { Chip, Choices, DialogBox, Dev, Invitation, MiIcon, StopDialog, Txt },
-  data: () => ({ MODES, store, stopping: false, busy: false, file: null, password: "", owning: false, error: "" }),
+  data: () => ({ MODES, store, stopping: false, busy: false, file: null, password: "", owning: false, error: "", wide: WIDE.matches }),
+  created() {
+    this.measure = (event) => (this.wide = event.matches);
+    WIDE.addEventListener("change", this.measure);
+  },
+  unmounted() {
+    WIDE.removeEventListener("change", this.measure);
+  },
   computed: {
     listener: () => store.state.listener,
     headline() {
@@ -88,6 +96,7 @@ export const ListenerPage = {
     attempt,
     bytes,
     clock,
+    whole,
     async start(anywhere) {
       this.busy = true;
       await attempt("listen", { anywhere });
@@ -148,7 +157,14 @@ export const ListenerPage = {
         <tbody><tr v-for="(pair, n) in store.state.options.pairs" :key="n"><td>{{ pair[0] }}</td><td>{{ pair[1] }}</td><td class="second">{{ pair[2] }}</td></tr></tbody></table></details></section>
     <section class="card all" aria-label="Connected now"><div class="side" style="margin-bottom:8px"><h2 class="grow">Connected now</h2><span class="second">{{ summary }}</span></div>
       <p v-if="!listener.clients.length" class="second" style="margin-top:8px">No device is connected. {{ listener.running ? "Scan the code above with another one." : "Start the listener first." }}</p>
-      <div v-for="each in listener.clients" :key="each.number" class="client" :data-client="each.name"><dev :device="each" /><div class="grow"><div class="strong cut"><txt :of="each.name" /></div>
+      <table v-if="wide && listener.clients.length" class="clients"><thead><tr><th scope="col">Device</th><th scope="col">User</th><th scope="col">Address</th><th scope="col">Since</th>
+          <th scope="col" class="num">Documents in</th><th scope="col" class="num">Documents out</th><th scope="col">State</th><th scope="col"><span class="hidden-text">Disconnect</span></th></tr></thead>
+        <tbody><tr v-for="each in listener.clients" :key="each.number" :data-client="each.name"><td><span class="side"><dev :device="each" /><span class="strong"><txt :of="each.name" /></span></span></td>
+          <td><txt :of="each.user" /></td><td class="mono">{{ each.address }}</td><td :title="whole(each.since)">{{ clock(each.since) }}</td>
+          <td class="num">{{ each.in }} ({{ bytes(each.bytes_in) }})</td><td class="num">{{ each.out }} ({{ bytes(each.bytes_out) }})</td>
+          <td><chip :tone="each.busy ? 'busy' : 'ok'" :icon="each.busy ? 'sync' : 'check'" :text="each.busy ? 'Syncing' : 'In sync'" /></td>
+          <td class="num"><button type="button" class="btn danger" :aria-label="'Disconnect ' + each.name" @click="drop(each)">Disconnect</button></td></tr></tbody></table>
+      <div v-else v-for="each in listener.clients" :key="each.number" class="client" :data-client="each.name"><dev :device="each" /><div class="grow"><div class="strong cut"><txt :of="each.name" /></div>
         <div class="second"><txt :of="each.user" />, <span class="mono">{{ each.address }}</span>, since {{ clock(each.since) }}</div>
         <div class="second">Documents: {{ each.in }} in ({{ bytes(each.bytes_in) }}), {{ each.out }} out ({{ bytes(each.bytes_out) }})</div></div>
         <chip :tone="each.busy ? 'busy' : 'ok'" :icon="each.busy ? 'sync' : 'check'" :text="each.busy ? 'Syncing' : 'In sync'" />

@@ -59,7 +59,7 @@ export const LoginDialog = {
     },
   },
   template: `<dialog-box label="Use another login" @close="$emit('close')"><form class="stack gap16" novalidate @submit.prevent="connect">
-    <div><h2>Use another login</h2><p class="second">For <txt :of="peer.name" /> only, until you log out here.</p></div>
+    <div><h2>Use another login</h2><p class="second">For <txt :of="peer.name" /> only. Kept on this device until you forget that one.</p></div>
     <label class="labelled"><span class="label">User</span><input class="field" v-model="user" maxlength="120" autocomplete="off" autocapitalize="none" spellcheck="false" /></label>
     <label class="labelled"><span class="label">Password</span><input class="field" type="password" v-model="password" maxlength="200" autocomplete="off" /></label>
     <p v-if="error" class="error" role="alert">{{ error }}</p>

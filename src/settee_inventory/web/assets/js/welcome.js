@@ -27,6 +27,10 @@ export const Welcome = {
     (this.first || !this.user ? this.$refs[this.first ? "name" : "user"] : this.$refs.password).focus();
   },
   methods: {
+    /** Nobody who fills in the form has it changed under the hands by a device that shows up. */
+    settle() {
+      this.start = this.chosen;
+    },
     async log_in() {
       this.error = "";
       this.busy = this.first ? "Making this device's key …" : "Checking …";
@@ -51,20 +55,20 @@ export const Welcome = {
         <button type="button" aria-label="Icon and colour of this device" @click="looking = true"><dev :device="{ icon, colour }" size="big" /></button>
         <input id="device-name" ref="name" class="field" v-model="name" maxlength="40" autocomplete="off" /></div></div>
       <div class="two"><div class="labelled"><label class="label" for="user">User</label>
-          <input id="user" ref="user" class="field" v-model="user" maxlength="120" autocomplete="username" autocapitalize="none" spellcheck="false" /></div>
+          <input id="user" ref="user" class="field" v-model="user" maxlength="120" autocomplete="username" autocapitalize="none" spellcheck="false" @input="settle" /></div>
         <div class="labelled"><label class="label" for="password">Password</label>
-          <input id="password" ref="password" class="field" type="password" v-model="password" maxlength="200" autocomplete="current-password" /></div></div>
+          <input id="password" ref="password" class="field" type="password" v-model="password" maxlength="200" autocomplete="current-password" @input="settle" /></div></div>
       <p v-if="store.state.founding" class="second" style="margin-top:-8px">The first user of this device: the password that you type here is the one from now on.</p>
       <fieldset v-if="first"><legend class="label" style="margin-bottom:6px">Start with</legend>
-        <label class="choice"><input type="radio" name="start" value="join" :checked="chosen === 'join'" @change="start = 'join'" />
+        <label class="choice"><input type="radio" name="start" value="join" :checked="chosen === 'join'" @click="start = 'join'" />
           <span class="grow"><span class="strong">The inventory of another device</span>
             <span class="second">{{ nearby.length ? "Found nearby: " + nearby.map((each) => each.name).join(", ") : "No device nearby yet. Open the Listener there, or type its address." }}</span></span>
           <span class="devs"><dev v-for="(each, n) in nearby.slice(0, 3)" :key="n" :device="each" size="tiny" /></span></label>
-        <label class="choice"><input type="radio" name="start" value="sample" :checked="chosen === 'sample'" @change="start = 'sample'" />
+        <label class="choice"><input type="radio" name="start" value="sample" :checked="chosen === 'sample'" @click="start = 'sample'" />
           <span class="grow"><span class="strong">The sample list</span><span class="second">42 kinds of fruit and vegetables</span></span></label>
-        <label class="choice"><input type="radio" name="start" value="empty" :checked="chosen === 'empty'" @change="start = 'empty'" />
+        <label class="choice"><input type="radio" name="start" value="empty" :checked="chosen === 'empty'" @click="start = 'empty'" />
           <span class="grow"><span class="strong">An empty list</span></span></label>
-        <label v-if="chosen === 'join' && !nearby.length" class="labelled" style="display:block;margin-top:12px"><span class="label">Address</span>
+        <label v-if="chosen === 'join' && (!nearby.length || address)" class="labelled" style="display:block;margin-top:12px"><span class="label">Address</span>
           <input class="field" v-model="address" placeholder="192.168.1.7:4984" maxlength="300" autocomplete="off" /></label></fieldset>
       <p v-if="error" class="note s-bad" role="alert">{{ error }}</p>
       <button type="submit" class="btn main wide" :disabled="!!busy || !user || !password">{{ busy || button }}</button>
