@@ -8,11 +8,11 @@
     browser   the app's tests in Chromium, which has to be there (CHROMIUM names another one)
     interop   the tests against real Couchbase Lite peers, fetched and built the first time
     night     the long runs, one a time, named by PART: "tests" (the default) is every test but
-              interop, with fresh random seeds for the property tests; "simulation" 10,000
-              lives of fleets; "bridge" 5,000 seeds of mixed fleets in each of four modes; "live" the
-              same with real peers, 500 edits; "soak" 20 minutes with Couchbase Lite; "fuzz" ten
-              minutes for each decoder; "load" many peers; "attack" storms, and each defence taken
-              out once. The last three and the simulation go on where they were interrupted
+              interop, with fresh random seeds for the property tests; "simulation" 10,000 lives of
+              fleets; "bridge" 5,000 seeds of mixed fleets in each of four modes; "live" the same
+              with real peers, 500 edits; "soak" 20 minutes with Couchbase Lite; "fuzz" ten minutes
+              for each decoder; "load" many peers; "attack" storms, and each defence taken out once.
+              The last three and the simulation go on where they were interrupted
               (make night PART=fuzz)
 
 What follows the word is handed on, such as ``test tests/doc -k blob``. Needs Python 3.11 or newer

@@ -14,6 +14,7 @@ import sys
 import time
 from typing import Final
 
+from tests.figures import record
 from tests.simulation.many import known_seeds, one, simulate
 from tests.simulation.plan import draw
 from tests.unfinished import Unfinished
@@ -48,6 +49,13 @@ def main(arguments: list[str] | None = None) -> int:
     total = simulate(seeds, workers=options.workers, unfinished=unfinished)
     if unfinished is not None:
         unfinished.finish()
+        record(
+            "simulation",
+            seeds=total["seeds"],
+            red=len(total["red"]),
+            seconds_of_CPU_a_seed=total["cpu_s"] / total["seeds"],
+            operations_and_faults=sum(total["done"].values()),
+        )
     print(
         f"simulation: {total['seeds'] - len(total['red'])} of {total['seeds']} seeds are green, "
         f"{total['cpu_s'] / total['seeds']:.2f} s CPU a seed, {time.monotonic() - began:.0f} s, "

@@ -165,6 +165,26 @@ class Device:
         self.incarnation.dead = True
         self.db.close()
 
+    async def die(self) -> None:
+        """End its process at once: what lies on the disk stays, and nothing that it does counts."""
+        passive, self.passive = self.passive, None
+        actives, self.actives = [*self.actives.values(), *self.extras], {}
+        self.extras = []
+        self.incarnation.dead = True
+        path = self.fleet.directory / f"{self.name}-{self.lives}.settee"
+        shutil.copytree(self.path, path, ignore=shutil.ignore_patterns("*.lock", "*-shm"))
+        self.path = path
+        self.fleet.network.hang_up(self.name)
+        # Its remains have to be cleared away, on files that nobody looks at any more.
+        db = self.db
+        for active in actives:
+            await active.stop()
+        assert passive is not None
+        for connection in passive.connections:
+            connection._driver.link.abort()
+            await connection._driver.done.wait()
+        db.close()
+
     def begin_anew(self, source: Path | None) -> None:
         """Have another database from now on: a copy of `source`, or an empty one."""
         self.path = self.fleet.directory / f"{self.name}-{self.lives}.settee"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from settee.errors import SetteeError
+from tests.simulation import invariants
 from tests.simulation.device import Device
 from tests.simulation.plan import Event
 from tests.simulation.slow import SlowRuntime
@@ -47,6 +48,7 @@ async def heal(fleet: Fleet) -> None:
     fleet.network.heal()
     highest_s = max(device.skew_high_s for device in fleet.devices)
     for device in fleet.devices:
+        _start_again(fleet, device)
         device.listening = True
         device.clock.skew_s = highest_s
         if device.is_up and isinstance(device.runtime, SlowRuntime):
@@ -129,10 +131,31 @@ async def _jump(fleet: Fleet, who: int, chance: random.Random) -> bool:
     return True
 
 
+# --- processes ------------------------------------------------------------------------------------
+
+
+async def _crash(fleet: Fleet, who: int, chance: random.Random) -> bool:
+    """Kill a peer's process; it is started again after a while, on what it left on the disk."""
+    device = fleet.device(who)
+    if device is None:
+        return False
+    await device.die()
+    fleet.loop.call_later(chance.choice((0.01, 2.0, 30.0, 120.0)), _start_again, fleet, device)
+    return True
+
+
+def _start_again(fleet: Fleet, device: Device) -> None:
+    if not device.is_up and not device.is_gone:
+        device.open()
+        invariants.blobs(fleet, device)
+        fleet.spawn(fleet.start(device))
+
+
 _FAULTS: Final[dict[str, Callable[[Fleet, int, random.Random], Coroutine[Any, Any, bool]]]] = {
     "cut": _cut,
     "one_way": _one_way,
     "black_hole": _black_hole,
     "duplicate": _duplicate,
     "jump": _jump,
+    "crash": _crash,
 }

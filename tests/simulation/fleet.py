@@ -8,6 +8,7 @@ import os
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -132,7 +133,7 @@ class Fleet:
         self.done: Counter[str] = Counter()
         self.broken: Violation | None = None
         self._ear = _Ear()
-        self._tell = tell
+        self._tasks: set[asyncio.Task[None]] = set()
 
     # --- what happened ----------------------------------------------------------------------------
 
@@ -213,6 +214,12 @@ class Fleet:
             active = device.replicator(link.plan, link.passive, continuous=link.plan.continuous)
             device.actives[number] = active
         await active.start(reset=reset)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something beside what goes on."""
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _supervise(self) -> None:
         """Do what an application does: start again what has stopped, if that was to run on."""

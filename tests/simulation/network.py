@@ -84,6 +84,19 @@ class Network:
                 if (stream.source, stream.target) == (source, target):
                     self.loop.call_soon(stream.flow)
 
+    def hang_up(self, name: str) -> None:
+        """A process died: its kernel resets its connections, after what was sent has arrived."""
+        for connection in self.open_connections():
+            if name in (connection.active, connection.passive):
+                mine, theirs = connection.ends
+                if name == connection.passive:
+                    mine, theirs = theirs, mine
+                self.loop.call_soon(mine.broken, ConnectionResetError("the process died"))
+                delay_s = self.delay_s(name, theirs.out.source, 0)
+                self.loop.call_later(
+                    delay_s, theirs.broken, ConnectionResetError("reset by the peer")
+                )
+
     def heal(self) -> None:
         """Let everything through again, fast. What was swallowed stays so: heartbeats find out."""
         self.latency_s = 0.003

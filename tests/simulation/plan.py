@@ -45,6 +45,7 @@ FAULTS: Final = {
     "jump": 0.25,
     "slow_disk": 0.25,
     "callback": 0.2,
+    "crash": 0.3,
 }
 """What goes wrong, and in how many of the seeds."""
 
