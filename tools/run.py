@@ -8,14 +8,14 @@
     browser   the app's tests in Chromium, which has to be there (CHROMIUM names another one)
     interop   the tests against real Couchbase Lite peers, fetched and built the first time
     night     the long runs, one a time, named by PART: "tests" (the default) is every test but
-              interop, with fresh random seeds for the property tests; "simulation" 5,000 seeds of
-              each topology; "bridge" 5,000 seeds of mixed fleets in each of four modes; "live" the
-              same with real peers, 500 edits; "soak-interop" 20 minutes with Couchbase Lite; "soak"
-              45 minutes of five processes; "properties" 2,000 examples of each; "proxy" a wire that
-              is cut, and wrong, at every byte; "fuzz" ten minutes for each decoder; "load" many
-              peers; "attack" storms, and each defence taken out once;
-              "crash" power cuts, kills and broken disks. All from "properties" on go
-              on where they were interrupted (make night PART=fuzz)
+              interop, with fresh random seeds for the property tests; "simulation" 10,000 lives of
+              fleets; "bridge" 5,000 seeds of mixed fleets in each of four modes; "live" the same
+              with real peers, 500 edits; "soak-interop" 20 minutes with Couchbase Lite; "soak" 45
+              minutes of five processes; "properties" 2,000 examples of each; "proxy" a wire that
+              is cut, and wrong, at every byte; "crash" power cuts, kills and broken disks; "fuzz"
+              ten minutes for each decoder; "load" many peers; "attack" storms, and each defence
+              taken out once. Those from "properties" on, and the simulation, go on where they
+              were interrupted (make night PART=fuzz)
 
 What follows the word is handed on, such as ``test tests/doc -k blob``. Needs Python 3.11 or newer
 with venv and, the first time, a package index; nothing else. A `.venv` that fits is used as it is:
@@ -140,7 +140,7 @@ def night(module: list[str], rest: list[str]) -> int:
     """Run one of the long parts."""
     parts = {
         "tests": ["pytest", "-q", "-m", "not interop and not browser"],
-        "simulation": ["tests.simulation", "--seeds", "5000"],
+        "simulation": ["tests.simulation", "--night"],
         "bridge": ["tests.simulation.bridge", "--seeds", "5000"],
         "soak-interop": ["tests.interop.soak"],
         "soak": ["tests.soak"],

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.__main__ import main
 from tests.simulation.topologies import TOPOLOGIES, run
 
 
@@ -32,10 +31,3 @@ def test_the_same_seed_gives_the_same_trace_and_another_a_different_one(
     ]
     assert traces[0] == traces[1]
     assert traces[0] != traces[2]
-
-
-@pytest.mark.slow
-def test_two_hundred_seeds_of_each_topology_converge(capsys: pytest.CaptureFixture[str]) -> None:
-    """Slow: 600 lives of four peers, and every tenth seed twice, take some minutes."""
-    assert main(["--seeds", "200"]) == 0, capsys.readouterr().out
-    print(capsys.readouterr().out)

@@ -1,7 +1,6 @@
 """Star, chain and ring of four peers: edited everywhere at once, then left alone.
 
-``python -m tests.simulation --seeds 200`` runs them all; a seed that fails is run again alone with
-``--seed N --topology ring``.
+A few short ones, for every run of the tests; `tests.simulation.plan` draws whole lives.
 """
 
 from __future__ import annotations

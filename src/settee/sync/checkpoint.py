@@ -244,8 +244,13 @@ class Checkpointer:
     def _refused(self, reply: Reply, body: bytes, done: Callable[[], None]) -> None:
         error = error_of_reply(reply, "to save the checkpoint")
         self._mismatches += 1
-        if not (error.domain == "HTTP" and error.code in (404, 409)) or self._mismatches > 3:
+        if not (error.domain == "HTTP" and error.code in (404, 409)):
             self._failed(error)
+            return
+        if self._mismatches > 3:
+            # Two sessions of this database write it in turn: one comes back when it is calmer.
+            again = type(error)(str(error), domain="HTTP", code=error.code, transient=True)
+            self._failed(again)
             return
 
         # Somebody else wrote it (a copy of this database, an earlier session): take its rev, keep

@@ -38,6 +38,7 @@ from settee.sync.effects import (
     ResolveConflicts,
     SaveRevisions,
 )
+from settee.sync.history import same_digest
 from settee.sync.messages import (
     AnnouncedRow,
     ProposedRow,
@@ -233,6 +234,8 @@ class Puller:
                     self._names.append((row.doc_id, has))
                 elif mine.mark != has:
                     self._marks.append((row.doc_id, has))
+                if mine.mark and not (same_digest(has, mine.mark) or same_digest(has, mine.tid)):
+                    session.newer_here(self._wire, row.doc_id)  # It was put back to what it had.
             if remote is not None:
                 if row.sequence in awaited:
                     answer = 0  # Announced twice: it is on its way, and not finished by that.

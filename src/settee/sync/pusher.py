@@ -205,6 +205,8 @@ class Pusher(ABC):
                 self._forget_older(fresh)
             self._queue(fresh)
             self._told_caught_up = False
+        if not self._reading_feed:
+            self._let_go()
 
     def _look_up_lagging(self) -> None:
         doc_ids = frozenset(self._lagging)
@@ -221,6 +223,11 @@ class Pusher(ABC):
         self._looking_up -= 1
         to_come = self._out.keys() | {row.doc_id for row in self._rows}
         passed = not (self._unread or self._reading_feed)  # Then nothing reads on to it.
+        if not self._in_order:
+            for row in page.rows:
+                under_way = self._out.get(row.doc_id)
+                if under_way is not None and under_way.mark != row.mark:
+                    self._defer(row)  # It goes on top of what the peer had not, and is refused.
         rows = [
             row
             for row in page.rows
@@ -228,13 +235,62 @@ class Pusher(ABC):
         ]
         if self._doc_ids is not None:
             rows = [row for row in rows if row.doc_id in self._doc_ids]
-        self._rows.extend(rows)  # They have passed the filter before.
-        on_offer = {row.doc_id for row in self._rows}
+        ahead = {row.doc_id for row in rows if row.seq > self._since} if self._in_order else set()
+        if ahead:
+            # Offered alone it would move the peer's checkpoint past all that lies before it.
+            rows = [row for row in rows if row.doc_id not in ahead]
+            self._read_on()
+        if rows and self._filtered:  # An edit made here since is not let out by an older one.
+            self._looking_up += 1
+            self._session.ask(
+                FilterPush(self.collection, [row.doc_id for row in rows]),
+                partial(self._lagging_filtered, rows, ahead, waiting),
+            )
+        else:
+            self._offer_lagging(rows, ahead, waiting)
+
+    def _lagging_filtered(
+        self,
+        rows: list[ChangeRow],
+        ahead: set[str],
+        waiting: dict[str, list[Callable[[], None]]],
+        accepted: list[bool],
+    ) -> None:
+        self._looking_up -= 1
+        to_come = self._out.keys() | {row.doc_id for row in self._rows}
+        rows = [
+            row
+            for row, accept in zip(rows, accepted, strict=True)
+            if accept and row.doc_id not in to_come
+        ]
+        self._offer_lagging(rows, ahead, waiting)
+
+    def _offer_lagging(
+        self,
+        rows: list[ChangeRow],
+        ahead: set[str],
+        waiting: dict[str, list[Callable[[], None]]],
+    ) -> None:
+        self._rows.extend(rows)
+        on_offer = {row.doc_id for row in self._rows} | ahead
         for doc_id, actions in waiting.items():
             if doc_id in on_offer:
                 self._then.setdefault(doc_id, []).extend(actions)
             else:
                 _do(actions)
+        if not self._reading_feed:
+            self._let_go()
+
+    def _read_on(self) -> None:
+        """Offer what has come since, though the peer may have asked for what was there only."""
+        self._unread = True
+
+    def _let_go(self) -> None:
+        """Do what waits for offers that are not to be made after all."""
+        if self._then and not self._unread:
+            to_come = {row.doc_id for row in self._rows} | self._out.keys()
+            for doc_id in [doc_id for doc_id in self._then if doc_id not in to_come]:
+                _do(self._then.pop(doc_id))
 
     def _queue(self, rows: list[ChangeRow]) -> None:
         """Put rows in line to be offered, those that the application lets out."""
@@ -254,6 +310,7 @@ class Pusher(ABC):
                 self._rows.append(row)
             else:
                 self._settled(row)
+        self._let_go()
 
     def _is_of_another_past(self, last_seq: int) -> bool:
         """Whether more sequences were replicated than there are.

@@ -155,6 +155,11 @@ class PassivePusher(Pusher):
         if self._continuous or self._tells_of_pushes:
             self._unread = True
 
+    def _read_on(self) -> None:
+        super()._read_on()
+        self._shot = self._over = False
+        self._told_caught_up = False
+
     @property
     def _tells_of_pushes(self) -> bool:
         return self._shot and not self._over and self._session.config.peer_is_settee
