@@ -157,6 +157,33 @@ def test_the_resolvers_choice_stands_on_both_sides(
 
 
 @pytest.mark.feature("CR-03")
+@pytest.mark.parametrize("choice", ["remote", "merge"])
+def test_a_blob_waits_for_the_resolver_whatever_is_compacted_meanwhile(
+    tmp_path: Path, choice: str
+) -> None:
+    """Seed 0 of the simulation: nothing named the blob between its arrival and the decision."""
+    with world(tmp_path, 6) as w:
+        a, b = in_conflict(w)
+        b.db.default_collection["shared"] = {"n": "b", "image": Blob.from_bytes(b"pear" * 100)}
+
+        def resolver(conflict: Conflict) -> Any:
+            a.db.compact()
+            assert conflict.local is not None
+            assert conflict.remote is not None
+            merged = {**conflict.local, "image": conflict.remote["image"]}
+            return conflict.remote if choice == "remote" else merged
+
+        config = CollectionConfig(collection="_default", conflict_resolver=resolver)
+        replicator = a.dial(b, config=config)
+        w.sync(replicator)
+        assert [str(e.error) for e in replicator.errors] == []
+        assert a.db.default_collection["shared"]["image"].read() == b"pear" * 100
+        assert a.db.check() == []
+        del a.db.default_collection["shared"]
+        assert a.db.compact().blobs_removed == 1, "nobody keeps it any more"
+
+
+@pytest.mark.feature("CR-03")
 def test_a_resolver_is_asked_about_what_both_sides_change_while_they_are_connected(
     tmp_path: Path,
 ) -> None:

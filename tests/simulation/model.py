@@ -103,12 +103,23 @@ class Model:
         if old.deleted and not new.deleted:
             again = self.killed.get(old.name, frozenset()) & new.log
             # Written again by somebody, it may have lost to a write that knew of no deletion.
-            if again and not any(write.over == old.name for write in self.writes.values()):
+            written_again = any(write.over == old.name for write in self.writes.values())
+            if again and not written_again and not self._was_put_back(old.name):
                 return "I3", f"{key} came back after its deletion with {sorted(again)[:3]}"
         if not old.deleted and not new.deleted and new.log < old.log:
             gone = sorted(old.log - new.log)
             return "I8", f"{key} went back: it lost {gone[:4]}"
         return None
+
+    def _was_put_back(self, tombstone: str) -> bool:
+        """Whether the peer that made it was put back before it: what it writes next stands above.
+
+        It goes by the same name as before, and its clock went on.
+        """
+        return any(
+            write.deletes and write.name == tombstone and write.token in self.forgotten
+            for write in self.writes.values()
+        )
 
     def lost_by(self, peer: str, final: dict[Key, Seen], *, merges: bool) -> str | None:
         """Return which write of a peer its own final state can't have come after, if any.

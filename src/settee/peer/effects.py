@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from settee.doc.blob import Prover
+from settee.doc.records import Applied, Outcome
 from settee.errors import ClosedError, NotFoundError, SetteeError
 from settee.limits import BASES_READ_BYTES_MAX, BLOB_CHUNK_BYTES
 from settee.peer.hooks import Hooks
@@ -47,6 +48,9 @@ from settee.sync.effects import (
 )
 
 __all__ = ["EffectRunner"]
+
+_UNDECIDED: Final = frozenset({Outcome.CONFLICT, Outcome.CHANGED})
+"""Outcomes after which the application is asked before something is saved after all."""
 
 Answer = Callable[[int, object], None]
 Refuse = Callable[[int, SetteeError], None]
@@ -184,7 +188,10 @@ class EffectRunner:
             case PurgeDocuments(collection, doc_ids):
                 return hooks.purge(collection, doc_ids)
             case ResolveConflicts(collection, items):
-                return hooks.resolve(collection, items, self._remote)
+                try:
+                    return hooks.resolve(collection, items, self._remote)
+                finally:
+                    self._let_go(effect)
 
     def _job(self, ticket: int, job: Callable[[], object], deliver: bool = True) -> None:
         try:
@@ -234,7 +241,7 @@ class EffectRunner:
         """
         digests = {digest for revision in effect.revisions for digest in revision.blobs}
         staged = [self._staged.pop(d) for d in digests & self._staged.keys()]
-        leases = [self._leases.pop(d) for d in digests & self._leases.keys()]
+        leases = {d: self._leases.pop(d) for d in digests & self._leases.keys()}
         place = partial(self._place, ticket, effect, staged, leases)
         self._runtime.placing.submit(partial(self._job, ticket, place, False))
 
@@ -243,7 +250,7 @@ class EffectRunner:
         ticket: int,
         effect: SaveRevisions,
         staged: list[StagedBlob],
-        leases: list[Callable[[], None]],
+        leases: dict[str, Callable[[], None]],
     ) -> None:
         """Make the blobs of a batch durable, then write its rows; on the placing worker."""
         try:
@@ -251,12 +258,53 @@ class EffectRunner:
                 self._store.blobs.put_many(staged)
             future = self._store.submit(partial(self._save, effect))
         except BaseException:
-            for blob in staged:
-                blob.path.unlink(missing_ok=True)
-            _call(leases)
+            self._store.blobs.discard(staged)
+            _call(leases.values())
             raise
-        future.add_done_callback(lambda _: _call(leases))
+        future.add_done_callback(partial(self._placed, effect, leases))
         future.add_done_callback(partial(self._written, ticket))
+        future.add_done_callback(partial(self._told, effect, leases))
+
+    def _placed(
+        self,
+        effect: SaveRevisions,
+        leases: dict[str, Callable[[], None]],
+        future: concurrent.futures.Future[list[Applied]],
+    ) -> None:
+        """Keep on the blobs of what was not decided yet: no row names them, `compact` would."""
+        kept = leases.keys() & _blobs_of(effect, future, _UNDECIDED)
+        if not kept:
+            return
+        with contextlib.suppress(ClosedError):
+            self._runtime.blobs.submit(partial(self._keep, {d: leases.pop(d) for d in kept}))
+
+    def _told(
+        self,
+        effect: SaveRevisions,
+        leases: dict[str, Callable[[], None]],
+        future: concurrent.futures.Future[list[Applied]],
+    ) -> None:
+        """Let go of the other blobs; of those of what was refused when the session knows.
+
+        It may ask at once for the same revision to be saved in another way.
+        """
+        refused = leases.keys() & _blobs_of(effect, future, frozenset({Outcome.REFUSED}))
+        late = [leases.pop(digest) for digest in refused]
+        _call(leases.values())
+        if late:
+            self._runtime.call(self._runtime.blobs.submit, partial(_call, late))
+
+    def _keep(self, leases: dict[str, Callable[[], None]]) -> None:
+        spare = [lease for digest, lease in leases.items() if digest in self._leases]
+        self._leases = {**leases, **self._leases}
+        _call(spare)
+        if self._closed:
+            self._release(set(self._leases))
+
+    def _let_go(self, effect: ResolveConflicts) -> None:
+        digests = {digest for item in effect.revisions for digest in item.blobs}
+        with contextlib.suppress(ClosedError):
+            self._runtime.blobs.submit(lambda: self._release(digests & self._leases.keys()))
 
     def _release(self, digests: set[str]) -> None:
         _call([self._leases.pop(digest) for digest in digests])
@@ -345,6 +393,22 @@ class EffectRunner:
         self._release(set(self._leases))
 
 
-def _call(releases: list[Callable[[], None]]) -> None:
+def _blobs_of(
+    effect: SaveRevisions,
+    future: concurrent.futures.Future[list[Applied]],
+    outcomes: frozenset[Outcome],
+) -> set[str]:
+    """Return the blobs of the revisions with which a save ended so; none if it failed."""
+    if future.exception() is not None:
+        return set()
+    return {
+        digest
+        for revision, applied in zip(effect.revisions, future.result(), strict=True)
+        if applied.outcome in outcomes
+        for digest in revision.blobs
+    }
+
+
+def _call(releases: Iterable[Callable[[], None]]) -> None:
     for release in releases:
         release()

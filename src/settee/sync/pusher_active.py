@@ -139,6 +139,8 @@ class ActivePusher(Pusher):
                     continue
             if type(status) is not int:
                 raise PeerProtocolError(f"the status {status!r:.80} of a proposed revision")
+            if status == 409 and theirs and row.doc_id in self._deferred:
+                self._forget_deferred(row)
             self._release(row)
             if status == 304:
                 self._marks.append((row.doc_id, row.tid))
@@ -154,6 +156,11 @@ class ActivePusher(Pusher):
                 ReadHeld(self.collection, [row.doc_id for row, _, _ in contested]),
                 lambda held: self._contested(contested, held),
             )
+
+    def _forget_deferred(self, row: ChangeRow) -> None:
+        """Don't offer the same revision on top of what the peer had: it tells what it has now."""
+        if self._deferred[row.doc_id].seq == row.seq:
+            del self._deferred[row.doc_id]
 
     def _want(self, row: ChangeRow) -> None:
         wanted = Wanted(row, (row.mark,) if row.mark else ())
