@@ -13,21 +13,15 @@ import pytest
 from tests.simulation.topologies import TOPOLOGIES, run
 
 
-@pytest.mark.parametrize("seed", range(1000, 1004))
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 def test_peers_converge_after_concurrent_edits_deletions_and_pictures(
-    tmp_path: Path, topology: str, seed: int
+    tmp_path: Path, topology: str
 ) -> None:
-    _, frames = run(topology, seed, tmp_path)
+    _, frames = run(topology, 1000, tmp_path)
     assert frames > 100
 
 
-@pytest.mark.parametrize("topology", TOPOLOGIES)
-def test_the_same_seed_gives_the_same_trace_and_another_a_different_one(
-    tmp_path: Path, topology: str
-) -> None:
-    traces = [
-        run(topology, seed, tmp_path / str(n))[0] for n, seed in enumerate([2000, 2000, 2001])
-    ]
+def test_the_same_seed_gives_the_same_trace_and_another_a_different_one(tmp_path: Path) -> None:
+    traces = [run("ring", seed, tmp_path / str(n))[0] for n, seed in enumerate([2000, 2000, 2001])]
     assert traces[0] == traces[1]
     assert traces[0] != traces[2]

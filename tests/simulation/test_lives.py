@@ -58,6 +58,19 @@ def test_a_document_that_is_back_after_its_deletion_is_noticed_unless_it_was_wri
     assert model.follows(KEY, tombstone, Seen(False, again.log, "c@y", "")) is None
 
 
+def test_a_peer_that_was_put_back_before_its_deletion_may_write_on() -> None:
+    """Seed 88: it goes by the same name as before, so that what it writes stands above."""
+    model = Model()
+    first = model.begin("p0", KEY, None, deletes=False)
+    model.acknowledge(first, "a@x")
+    alive = Seen(False, first.log, "a@x", "")
+    model.acknowledge(model.begin("p0", KEY, alive, deletes=True), "b@x")
+    model.forget("p0", entirely=False)
+    written = model.begin("p0", KEY, alive, deletes=False)
+    tombstone = Seen(True, frozenset(), "b@x", "")
+    assert model.follows(KEY, tombstone, Seen(False, written.log, "c@x", "")) is None
+
+
 def test_an_acknowledged_write_that_is_missing_in_the_end_is_noticed() -> None:
     model = Model()
     first = model.begin("p0", KEY, None, deletes=False)

@@ -236,6 +236,7 @@ def test_a_checkpoint_refused_for_ever_ends_the_session() -> None:
             peer.reply(peer.take("getCheckpoint"), {}, rev=f"{n}-cc")
             peer.run()
     assert isinstance(driven.error, RefusedError)
+    assert driven.error.transient, "another session may be writing it in turn"
     assert driven.storage.own == {}
 
 

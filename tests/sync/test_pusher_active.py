@@ -296,6 +296,26 @@ def test_a_409_for_a_revision_whose_name_was_lifted_meanwhile_is_not_the_end_of_
     assert peer.take("rev").properties["deleted"] == "1"
 
 
+def test_an_edit_refused_by_a_peer_that_was_put_back_goes_on_top_of_what_it_has() -> None:
+    storage = MemoryStorage("a")
+    first = storage.save("doc", {"n": 1})
+    storage.save("doc", {"n": 2})
+    driven, peer = pushing(storage, pull=True, continuous=True)
+    peer.reply(peer.take("proposeChanges"), [])
+    peer.run()
+    peer.reply(peer.take("rev"))
+    peer.run()
+    newest = driven.save("doc", {"n": 3})
+    peer.run()
+    [proposed] = [r for r in peer.take_all("proposeChanges") if not r.no_reply]
+    peer.send("changes", [[5, "doc", first]])
+    peer.run()
+    peer.reply(proposed, [409])
+    peer.run()
+    assert [row[:3] for row in rows_of(peer)] == [["doc", newest, first]]
+    assert driven.error is None
+
+
 def test_a_409_to_a_rev_is_left_to_the_pull() -> None:
     for domain, code in (("HTTP", 409), ("LiteCore", 8)):
         storage = MemoryStorage("a")

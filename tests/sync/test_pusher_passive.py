@@ -14,6 +14,7 @@ from settee.errors import PeerProtocolError
 from settee.limits import CHANGES_ROWS_MAX
 from settee.sync.arrivals import Coming
 from settee.sync.events import Activity
+from settee.sync.options import CollectionOptions
 from settee.sync.pusher_passive import PassivePusher
 from tests.sync.peers import (
     Driven,
@@ -120,6 +121,36 @@ def test_a_wanted_revision_that_was_replaced_is_sent_newer_if_the_peer_can_take_
     assert rev.properties["sequence"] == "1"
     assert rev.properties["history"] == old
     assert rev.body == b'{"n":"new"}'
+
+
+def test_what_replaced_a_wanted_revision_passes_the_filter_before_it_is_sent() -> None:
+    storage = MemoryStorage("b", marks=False)
+    storage.save("doc", {"n": "public"})
+    driven = Driven(passive(options=(CollectionOptions(push_filter=True),)), storage)
+    peer = ScriptedPeer(driven)
+    assert not peer.ask("subChanges", continuous="true", sendReplacementRevs="1").error
+    request = peer.take("changes")
+    storage.may_push = lambda _: False
+    driven.save("doc", {"n": "not for everybody"})
+    peer.reply(request, [[]])
+    peer.run()
+    assert peer.take("norev").properties["error"] == "410"
+    assert peer.take_all("rev") == []
+
+
+def test_a_document_offered_out_of_turn_does_not_pass_over_those_before_it() -> None:
+    """A one-shot pull: the peer's checkpoint goes by the order of what it is offered."""
+    driven, peer = pulling(1)
+    peer.reply(peer.take("changes"), [0])
+    peer.run()
+    old = driven.storage.docs[0]["doc00000"].state.tid
+    driven.save("other", {"n": 1})
+    newest = driven.save("doc00000", {"n": "new"})
+    peer.send("proposeChanges", [["doc00000", old, ""]])
+    peer.run()
+    rows = [row for r in peer.take_all("changes") for row in orjson.loads(r.body)]
+    assert [row[1] for row in rows] == ["other", "doc00000"]
+    assert rows[-1][2] == newest
 
 
 def test_a_wanted_document_that_was_purged_is_told_as_norev() -> None:

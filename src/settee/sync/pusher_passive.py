@@ -209,7 +209,7 @@ class PassivePusher(Pusher):
         self._say_gone(row, status, reason)
 
     def _superseded(self, item: Wanted, revision: RevisionOut) -> None:
-        if self._replacements:
+        if self._replacements and not self._filtered:  # The filter let the older one out.
             self._send(item, revision)
         else:
             self._gone(item.row, 410, "superseded by a newer revision")
