@@ -22,7 +22,7 @@ import errno
 import logging
 import os
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -79,6 +79,7 @@ class BlobStore:
         self._staging_lock: FileLock | None = None
         self._staged_count = 0
         self._leases: Counter[str] = Counter()
+        self._released: deque[str] = deque()
         self._sync_workers: list[Worker] = []
         self._closed = False
 
@@ -184,14 +185,20 @@ class BlobStore:
             self._renew(digest)
 
         def release() -> None:
-            with self._mutex:
-                for digest in held:
-                    self._leases[digest] -= 1
-                    if self._leases[digest] <= 0:
-                        del self._leases[digest]
-                held.clear()
+            # Also called by a garbage collection, in a thread that may be holding the lock.
+            self._released.extend(held)
+            held.clear()
 
         return release
+
+    def _is_leased(self, digest: str) -> bool:
+        with self._mutex:
+            while self._released:
+                released = self._released.popleft()
+                self._leases[released] -= 1
+                if self._leases[released] <= 0:
+                    del self._leases[released]
+            return digest in self._leases
 
     def remove_unneeded(
         self,
@@ -214,8 +221,7 @@ class BlobStore:
             young_ns = max(young_ns, unused_since_ns)
         removed = []
         for digest in sorted(unneeded):
-            with self._mutex:
-                leased = digest in self._leases
+            leased = self._is_leased(digest)
             try:
                 length = None if leased else self._remove_if_old(self._path(digest), young_ns)
             except OSError as exc:
