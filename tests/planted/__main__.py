@@ -3,6 +3,9 @@
 Each is a patch beside this file, applied to a copy of the source in a temporary folder; what must
 find it is in `tests.planted.bugs`. First the same commands run against a copy as it is, and must be
 green. The exit code is 1 if one is not, or a bug was not found.
+
+A life of a fleet goes another way when what peers say changes, and may find its bug no more. Then
+``--lives N`` looks for one that does.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import time
 from pathlib import Path
 
 from tests.planted.bugs import BUGS, commands
-from tests.planted.drill import DrillError, copy_source, find, patch_of, run
+from tests.planted.drill import DrillError, copy_source, find, live, patch_of, run
 
 __all__ = ["main"]
 
@@ -60,11 +63,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.planted", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="such as M07 (all)")
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--lives", type=int, default=0, help="show which of N lives find them")
     options = parser.parse_args(arguments)
     names = options.names or list(BUGS)
     unknown = [name for name in names if name not in BUGS]
     if unknown:
         parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(BUGS)}")
+    if options.lives:
+        for name in names:
+            with tempfile.TemporaryDirectory() as made:
+                print(name, live(name, Path(made), options.lives, options.workers).output, sep="\n")
+        return 0
     began = time.monotonic()
     if not _stays_green(names, options.workers):
         return 1

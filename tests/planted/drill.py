@@ -15,7 +15,18 @@ from typing import Final, NamedTuple
 from tests.planted.bugs import BUGS, Bug
 from tests.planted.launch import ELSEWHERE
 
-__all__ = ["ROOT", "DrillError", "Ran", "copy_source", "find", "patch_of", "plant", "run"]
+__all__ = [
+    "ROOT",
+    "DrillError",
+    "Ran",
+    "copy_source",
+    "find",
+    "live",
+    "patch_of",
+    "plant",
+    "run",
+    "why_missed",
+]
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 _PATCHES: Final = Path(__file__).parent
@@ -73,7 +84,7 @@ def plant(name: str, folder: Path) -> None:
         raise DrillError(f"{name} changed nothing")
 
 
-def run(command: Sequence[str], folder: Path) -> Ran:
+def run(command: Sequence[str], folder: Path, patience_s: float = _PATIENCE_S) -> Ran:
     """Run a module with arguments against the source in `folder`. Raises DrillError."""
     source = folder / "src"
     environment = {name: v for name, v in os.environ.items() if not name.startswith("PYTEST_")}
@@ -89,11 +100,11 @@ def run(command: Sequence[str], folder: Path) -> Ran:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=_PATIENCE_S,
+            timeout=patience_s,
             check=False,
         )
     except subprocess.TimeoutExpired as exc:
-        raise DrillError(f"{' '.join(command)} did not end in {_PATIENCE_S:.0f} s") from exc
+        raise DrillError(f"{' '.join(command)} did not end in {patience_s:.0f} s") from exc
     if done.returncode == ELSEWHERE:
         raise DrillError(done.stdout)
     return Ran(done.returncode, done.stdout + done.stderr, time.monotonic() - began)
@@ -118,3 +129,11 @@ def find(name: str, folder: Path) -> tuple[str, Ran]:
     plant(name, folder)
     ran = run(bug.command, folder)
     return why_missed(bug, ran), ran
+
+
+def live(name: str, folder: Path, lives: int, workers: int) -> Ran:
+    """Plant a bug as `find` does, and let so many fleets live with it: which notice it?"""
+    copy_source(folder)
+    plant(name, folder)
+    command = ("tests.simulation", "--seeds", str(lives), "--workers", str(workers))
+    return run(command, folder, patience_s=60.0 + 30.0 * lives)
