@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from settee import Activity, Blob, ConnectionFailedError, SyncError
+from settee.limits import REPLY_TIMEOUT_S
 from tests.simulation.world import World, world
 
 
@@ -175,6 +176,29 @@ def test_retries_wait_twice_as_long_each_time_up_to_the_limit(tmp_path: Path) ->
         assert replicator.status.value.error is None
 
 
+def test_after_a_connection_that_worked_the_pauses_begin_anew(tmp_path: Path) -> None:
+    with world(tmp_path, 17) as w:
+        a, b = w.peer("a"), w.peer("b")
+        b.listening = False
+        replicator = a.dial(b, continuous=True)
+        tries: list[float] = []
+        replicator.status.listen(
+            lambda s: tries.append(w.loop.time()) if s.activity is Activity.CONNECTING else None
+        )
+        w.start(replicator)
+        w.elapse(100)
+        assert len(tries) == 6, "by now more than a minute lies between two of them"
+        b.listening = True
+        w.elapse(100)
+        assert replicator.status.value.activity is Activity.IDLE
+        tries.clear()
+        cut_s = w.loop.time()
+        a.links[-1].cut()
+        w.elapse(10)
+        assert [2 <= at_s - cut_s <= 2.3 for at_s in tries] == [True]
+        assert replicator.status.value.activity is Activity.IDLE
+
+
 @pytest.mark.feature("REP-12")
 def test_one_shot_gives_up_after_ten_attempts(tmp_path: Path) -> None:
     with world(tmp_path, 11) as w:
@@ -290,3 +314,18 @@ def test_a_peer_that_accepts_and_never_answers_is_not_tried_for_ever(tmp_path: P
         with pytest.raises(SyncError, match="no answer"):
             w.sync(replicator)
         assert w.connections == 3
+
+
+def test_a_wall_clock_that_is_put_back_makes_nobody_wait_longer(tmp_path: Path) -> None:
+    with world(tmp_path, 18) as w:
+        a, b = w.peer("a"), w.peer("b")
+        replicator = a.dial(b, max_attempts=1)
+        b.passive.accept = lambda link, who=None: None  # type: ignore[method-assign, assignment]
+        w.start(replicator)
+        w.elapse(REPLY_TIMEOUT_S / 2)
+        a.clock.skew_s = -86_400
+        w.elapse(REPLY_TIMEOUT_S / 2 - 1)
+        assert replicator.status.value.activity is Activity.BUSY
+        w.elapse(2)
+        assert replicator.status.value.activity is Activity.STOPPED
+        assert "no answer" in str(replicator.status.value.error)

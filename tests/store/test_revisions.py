@@ -474,6 +474,18 @@ def test_versions_decide_what_is_newer_older_and_in_conflict(store: Store) -> No
     assert _body(store) == b'{"n":2}'
 
 
+def test_what_comes_again_takes_no_new_sequence(store: Store) -> None:
+    """Else each peer would announce it anew to all that it knows, and these to it."""
+    of_trees = _rev("a", "2-bb", "1-aa")
+    of_versions = _rev("b", "", vector=_vector((-50, A), (-60, B)))
+    _apply(store, of_trees, of_versions)
+    for again in (of_trees, of_versions, _rev("a", "2-bb")):
+        assert _apply(store, again)[0].outcome is Outcome.SAME
+        with store.reader() as reader:
+            rows = [(row.doc_id, row.seq) for row in feed.changes(reader, 1, 0, 10).rows]
+        assert rows == [("a", 1), ("b", 2)]
+
+
 def test_two_that_contain_each_other_are_resolved_where_conflicts_are_refused_too(
     store: Store,
 ) -> None:

@@ -277,6 +277,30 @@ def test_a_stranger_s_change_among_those_pushed_in_one_shot_is_never_passed_over
     assert left.contents() == right.contents()
 
 
+@pytest.mark.parametrize("read_between", [True, False])
+def test_what_a_stranger_did_after_one_shot_is_not_passed_by_what_is_offered_again(
+    read_between: bool,
+) -> None:
+    """The feed is read on by then, for what the peer pushes, and the stranger's rows left out."""
+    storage = MemoryStorage("b", marks=False)
+    old = storage.save("shared", {"n": 1})
+    driven = Driven(passive(peer_is_settee=True), storage)
+    peer = ScriptedPeer(driven)
+    assert not peer.ask("subChanges").error
+    peer.reply(peer.take("changes"), [0])
+    peer.run()
+    driven.save("stranger", {})
+    if read_between:
+        peer.run()
+    driven.save("shared", {"n": 2})
+    peer.run()
+    assert peer.take_all("changes")[1:] == [], "it was told that this was all"
+    peer.send("proposeChanges", [["shared", driven.session.dialect.name(old), ""]])
+    peer.run()
+    rows = [row for r in peer.take_all("changes") for row in orjson.loads(r.body)]
+    assert [row[1] for row in rows] == ["stranger", "shared"]
+
+
 def test_after_one_shot_another_engine_hears_nothing_more() -> None:
     driven, peer = pulling(0)
     peer.take_all("changes")

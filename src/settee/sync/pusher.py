@@ -198,8 +198,7 @@ class Pusher(ABC):
             end = max(end, page.last_seq)  # Rows may have come after the end was looked up.
         else:
             self._unread = True
-        fresh = self._accepted(page.rows, end)
-        self._since = end
+        fresh, self._since = self._accepted(page.rows, end)
         if fresh:
             if self._rows:
                 self._forget_older(fresh)
@@ -320,8 +319,11 @@ class Pusher(ABC):
         return last_seq < self._since
 
     @abstractmethod
-    def _accepted(self, rows: list[ChangeRow], end: int) -> list[ChangeRow]:
-        """Return the rows to offer out of a page that reaches to sequence `end`."""
+    def _accepted(self, rows: list[ChangeRow], end: int) -> tuple[list[ChangeRow], int]:
+        """Return the rows to offer out of a page that reaches to sequence `end`.
+
+        And up to where it is dealt with by that: `end`, or what comes before rows left for later.
+        """
 
     def _offer(self) -> bool:
         """Offer the next rows; tell whether the rest may be offered, too."""

@@ -94,7 +94,7 @@ class ActivePusher(Pusher):
         self._doubtful_until = last_seq
         return True
 
-    def _accepted(self, rows: list[ChangeRow], end: int) -> list[ChangeRow]:
+    def _accepted(self, rows: list[ChangeRow], end: int) -> tuple[list[ChangeRow], int]:
         completed = self._checkpointer.completed
         fresh: list[ChangeRow] = []
         before = self._since
@@ -114,7 +114,7 @@ class ActivePusher(Pusher):
             else:
                 completed.add(seq)  # The same version: the remote has it.
         completed.add_range(before + 1, end + 1)
-        return fresh
+        return fresh, end
 
     def _offer_properties(self) -> dict[str, str]:
         return {"conflictIncludesRev": "true"}

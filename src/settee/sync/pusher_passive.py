@@ -164,19 +164,22 @@ class PassivePusher(Pusher):
     def _tells_of_pushes(self) -> bool:
         return self._shot and not self._over and self._session.config.peer_is_settee
 
-    def _accepted(self, rows: list[ChangeRow], end: int) -> list[ChangeRow]:
+    def _accepted(self, rows: list[ChangeRow], end: int) -> tuple[list[ChangeRow], int]:
         given = self.given
         if self._shot:
             run = [] if self._over else list(takewhile(lambda row: row.seq in given, rows))
-            self._over = self._over or len(run) < len(rows)
+            if len(run) < len(rows):
+                # Not passed: offered out of turn, what lies behind would be all the peer hears of.
+                self._over, self._unread = True, False
+                end = rows[len(run)].seq - 1
             rows = run
         if not given.end():
-            return rows
+            return rows, end
         last = rows[-1] if rows else None
         # The last row goes out even if the peer gave it: it moves the peer's checkpoint past all.
         fresh = [row for row in rows if row is last or row.seq not in given]
         given.forget_below(end + 1)
-        return fresh
+        return fresh, end
 
     def _caught_up(self) -> None:
         self._active_only = False  # It concerns what was there before only.
