@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import ClassVar
 
@@ -273,6 +274,26 @@ def test_files_that_are_no_blobs_are_left_alone(store: Store, clock: FakeClock) 
     clock.advance(10**6)
     assert store.collect_blobs() == []
     assert (folder / "README").exists()
+
+
+def test_a_lease_may_end_in_a_garbage_collection_while_its_thread_holds_the_lock(
+    store: Store, clock: FakeClock
+) -> None:
+    """`Blob` objects let go of theirs when they are collected, wherever that happens to be."""
+    digest = store.blobs.put(b"hello")
+    release = store.blobs.lease([digest])
+    ended = threading.Event()
+
+    def collected() -> None:
+        with store.blobs._mutex:
+            release()
+        ended.set()
+
+    threading.Thread(target=collected, daemon=True).start()
+    assert ended.wait(10), "the thread waits for itself"
+    clock.advance(7200)
+    store.write(store.blobs.remove_unneeded)
+    assert store.blobs.missing([digest]) == [digest]
 
 
 def test_a_lease_holds_until_every_holder_gave_it_up(store: Store, clock: FakeClock) -> None:

@@ -180,6 +180,7 @@ class BlobStore:
         """
         held = [digest for digest in digests if digest_bytes(digest) is not None]
         with self._mutex:
+            self._count_released()
             self._leases.update(held)
         for digest in held:
             self._renew(digest)
@@ -193,12 +194,15 @@ class BlobStore:
 
     def _is_leased(self, digest: str) -> bool:
         with self._mutex:
-            while self._released:
-                released = self._released.popleft()
-                self._leases[released] -= 1
-                if self._leases[released] <= 0:
-                    del self._leases[released]
+            self._count_released()
             return digest in self._leases
+
+    def _count_released(self) -> None:
+        while self._released:
+            digest = self._released.popleft()
+            self._leases[digest] -= 1
+            if self._leases[digest] <= 0:
+                del self._leases[digest]
 
     def remove_unneeded(
         self,
