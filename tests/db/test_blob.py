@@ -239,10 +239,10 @@ def test_new_content_is_kept_while_its_object_lives(db: Database) -> None:
     blobs = db._store.blobs
     blob = Blob.from_bytes(b"hello")
     put_blobs(blobs, [blob, blob])
-    assert HELLO_DIGEST in blobs._leases
+    assert HELLO_DIGEST in blobs._counted_leases()
     del blob
     gc.collect()
-    assert HELLO_DIGEST not in blobs._leases
+    assert HELLO_DIGEST not in blobs._counted_leases()
 
 
 @pytest.mark.feature("BLOB-09")

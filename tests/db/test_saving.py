@@ -319,7 +319,7 @@ def test_blobs_of_a_batch_share_one_durability_point(
     )
     assert calls == [200]
     assert [each["b"].read() for each in items.documents()] == [b"%d" % n for n in range(100)]
-    assert not db._store.blobs._leases
+    assert not db._store.blobs._counted_leases()
 
 
 def test_a_failed_save_gives_its_leases_back(db: Database, items: Collection) -> None:
@@ -328,7 +328,7 @@ def test_a_failed_save_gives_its_leases_back(db: Database, items: Collection) ->
     items["a"] = {"n": 1}
     with pytest.raises(ConflictError):
         items.save(mine, "fail")
-    assert not db._store.blobs._leases
+    assert not db._store.blobs._counted_leases()
 
 
 # --- threads --------------------------------------------------------------------------------------

@@ -223,4 +223,4 @@ def test_a_batch_whose_blobs_can_not_be_made_durable_leaves_nothing_behind(
     assert asker.ask(ReadHeld(0, ["apples"])) == [None], "a document would name what is not there"
     left = [path for path in blobs.directory.rglob("*") if path.is_file()]
     assert [path for path in left if path.suffix != ".lock"] == []
-    assert not blobs._leases
+    assert not blobs._counted_leases()

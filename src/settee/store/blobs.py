@@ -180,8 +180,7 @@ class BlobStore:
         """
         held = [digest for digest in digests if digest_bytes(digest) is not None]
         with self._mutex:
-            self._count_released()
-            self._leases.update(held)
+            self._counted_leases().update(held)
         for digest in held:
             self._renew(digest)
 
@@ -194,15 +193,15 @@ class BlobStore:
 
     def _is_leased(self, digest: str) -> bool:
         with self._mutex:
-            self._count_released()
-            return digest in self._leases
+            return digest in self._counted_leases()
 
-    def _count_released(self) -> None:
+    def _counted_leases(self) -> Counter[str]:
         while self._released:
             digest = self._released.popleft()
             self._leases[digest] -= 1
             if self._leases[digest] <= 0:
                 del self._leases[digest]
+        return self._leases
 
     def remove_unneeded(
         self,
