@@ -6,11 +6,10 @@ anything to say, only a timer can go on: eighty seconds of a dead wire pass in m
 
 from __future__ import annotations
 
-import asyncio
 import selectors
 from typing import Any, Final
 
-from tests.simulation.loop import Stuck
+from tests.simulation.loop import Stuck, VirtualLoop
 
 QUIET_S: Final = 0.004
 """How long real silence lasts before time jumps. What loopback was given arrives at once."""
@@ -31,19 +30,8 @@ class _Selector(selectors.DefaultSelector):  # type: ignore[valid-type, misc]
         return []
 
 
-class JumpingLoop(asyncio.SelectorEventLoop):
-    """A loop whose time passes only by jumps from timer to timer."""
+class JumpingLoop(VirtualLoop):
+    """A loop with sockets whose time passes only by jumps from timer to timer."""
 
     def __init__(self) -> None:
-        self._virtual_s = 0.0
-        selector = _Selector()
-        selector.loop = self
-        super().__init__(selector)
-        # Exactly the next timer: no rounding up to the clock's resolution.
-        self._clock_resolution = 1e-9
-
-    def time(self) -> float:
-        return self._virtual_s
-
-    def advance(self, seconds: float) -> None:
-        self._virtual_s += seconds
+        super().__init__(_Selector())

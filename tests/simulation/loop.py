@@ -26,11 +26,11 @@ class _JumpSelector(selectors.DefaultSelector):  # type: ignore[valid-type, misc
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop with virtual time. Only timers move it; there is no I/O."""
+    """A loop with virtual time. Only timers move it; there is no I/O but the selector's, if any."""
 
-    def __init__(self) -> None:
+    def __init__(self, selector: Any = None) -> None:
         self._virtual_s = 0.0
-        selector = _JumpSelector()
+        selector = selector or _JumpSelector()
         selector.loop = self
         super().__init__(selector)
         # Exactly the next timer: no rounding up to the clock's resolution.
