@@ -1,43 +1,53 @@
-"""Keeps the figures of the long runs where the promises are: a table in docs/promises.md.
+"""Keeps the last figures of each gate where the promise stands: docs/promises.md and the README.
 
-``record("proxy", cuts=6500, minutes=31)`` writes one row, which takes the place of that part's last
-one. The table lies between two markers, at the end of the page if it isn't there yet.
+``record("proxy", connections_harmed=6500, red=0)`` rewrites each ``<!--proxy-->…<!--/-->`` there to
+"6,500 connections harmed, 0 red", with the commit and the date. A gate of plain tests is marked
+``<!--pytest tests/db tests/disk-->…<!--/-->``; ``python -m tests.figures`` runs all of those.
 """
 
 from __future__ import annotations
 
 import datetime
+import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-PAGE: Final = ROOT / "docs" / "promises.md"
-BEGIN: Final = "<!-- figures: begin; tests/figures.py writes this table -->"
-END: Final = "<!-- figures: end -->"
-HEAD: Final = "| part | commit | date | figures |\n|---|---|---|---|\n"
+PAGES: Final = (ROOT / "docs" / "promises.md", ROOT / "README.md")
+_MARK: Final = re.compile(r"<!--(?P<part>[^>]+)-->(?P<said>[^<]*)<!--/-->")
 
 
 def record(part: str, **figures: object) -> None:
-    """Rewrite the row of `part`."""
-    page = PAGE.read_text(encoding="utf-8")
-    if BEGIN not in page:
-        page = (
-            f"{page.rstrip()}\n\n## How we know\n\nThe last whole night runs.\n\n{BEGIN}\n{END}\n"
-        )
-    before, _, rest = page.partition(BEGIN)
-    table, _, after = rest.partition(END)
-    rows = {row.split("|")[1].strip(): row for row in table.splitlines() if row.startswith("| `")}
-    said = ", ".join(f"{name.replace('_', ' ')} {_text(value)}" for name, value in figures.items())
-    rows[f"`{part}`"] = f"| `{part}` | {_commit()} | {_today()} | {said} |"
-    table = HEAD + "".join(f"{rows[name]}\n" for name in sorted(rows))
-    PAGE.write_text(f"{before}{BEGIN}\n{table}{END}{after}", encoding="utf-8")
+    """Write the figures of `part` wherever it is marked. Raises LookupError if it is nowhere."""
+    said = ", ".join(_text(name.replace("_", " "), value) for name, value in figures.items())
+    _write(part, f"{said} ({_commit()}, {_today()})")
 
 
-def _text(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:,.4g}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+def _write(part: str, said: str) -> None:
+    marks = 0
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        pattern = re.compile(rf"(<!--{re.escape(part)}-->)[^<]*(<!--/-->)")
+        text, count = pattern.subn(lambda found: found[1] + said + found[2], text)
+        marks += count
+        if count:
+            page.write_text(text, encoding="utf-8")
+    if not marks:
+        raise LookupError(f"no page has a place for the figures of {part}")
+
+
+def parts() -> list[str]:
+    """Return all that is marked, each once."""
+    found = [each["part"] for page in PAGES for each in _MARK.finditer(page.read_text("utf-8"))]
+    return list(dict.fromkeys(found))
+
+
+def _text(name: str, value: object) -> str:
+    if isinstance(value, str):
+        return f"{name} {value}"
+    return f"{value:,.3g} {name}" if isinstance(value, float) else f"{value:,} {name}"
 
 
 def _today() -> str:
@@ -45,6 +55,35 @@ def _today() -> str:
 
 
 def _commit() -> str:
-    asked = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    told = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
-    return told.stdout.strip() or "unknown"
+    def ask(*words: str) -> str:
+        asked = ["git", *words]
+        told = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
+        return told.stdout.strip()
+
+    changed = ask("status", "--porcelain", "--", "src", "tests")
+    return (ask("rev-parse", "--short", "HEAD") or "unknown") + ("+" if changed else "")
+
+
+def main() -> int:
+    """Run each gate of plain tests, and write down how many passed; return 1 if one did not."""
+    red = 0
+    for part in parts():
+        runner, _, paths = part.partition(" ")
+        if runner != "pytest":
+            continue
+        asked = [sys.executable, "-m", "pytest", "-q", "-n", "auto", "-p", "no:cacheprovider"]
+        told = subprocess.run(
+            [*asked, *paths.split()], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        closing = told.stdout.strip().splitlines()[-1] if told.stdout.strip() else told.stderr
+        passed = re.search(r"(\d+) passed", closing)
+        print(f"{part}: {closing}", flush=True)
+        if told.returncode or passed is None:
+            red += 1
+        else:
+            record(part, tests_passed=int(passed[1]))
+    return 1 if red else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

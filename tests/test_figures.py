@@ -1,4 +1,4 @@
-"""The table of figures: a row of each part, the last one it had, and the rest of the page as is."""
+"""The figures beside the promises: each where its part is marked, and nothing else is touched."""
 
 from __future__ import annotations
 
@@ -7,29 +7,51 @@ from pathlib import Path
 import pytest
 
 from tests import figures
+from tests.crash.__main__ import PARTS
 
-PAGE = "# Promises\n\nAll of them.\n"
+PAGE = "# Promises\n\n| a | <!--soak--><!--/-->; <!--proxy-->not run<!--/--> |\n\nAll of them.\n"
+LONG = {
+    "simulation",
+    "properties",
+    "soak",
+    "proxy",
+    "planted",
+    *(f"crash {each}" for each in PARTS),
+}
 
 
-def test_each_part_has_one_row_and_the_page_around_the_table_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     page = tmp_path / "promises.md"
     page.write_text(PAGE, encoding="utf-8")
-    monkeypatch.setattr(figures, "PAGE", page)
+    monkeypatch.setattr(figures, "PAGES", (page,))
     monkeypatch.setattr(figures, "_commit", lambda: "abc1234")
     monkeypatch.setattr(figures, "_today", lambda: "2026-01-02")
-    figures.record("soak", peers=5, max_rss_mib=120.25)
-    figures.record("proxy", cuts=6_500, red=0)
-    figures.record("soak", peers=3, note="a smoke")
-    text = page.read_text(encoding="utf-8")
-    assert text.startswith(PAGE)
-    table = text[text.index(figures.BEGIN) : text.index(figures.END)].splitlines()
-    assert table[3:] == [
-        "| `proxy` | abc1234 | 2026-01-02 | cuts 6,500, red 0 |",
-        "| `soak` | abc1234 | 2026-01-02 | peers 3, note a smoke |",
-    ]
-    page.write_text(text + "\n## After\n", encoding="utf-8")
-    figures.record("proxy", cuts=1)
-    assert page.read_text(encoding="utf-8").endswith("\n## After\n")
-    assert page.read_text(encoding="utf-8").count("proxy") == 1
+    return page
+
+
+def test_figures_stand_where_their_part_is_marked_and_the_last_ones_only(page: Path) -> None:
+    figures.record("soak", peers=5, memory="120 MiB")
+    figures.record("proxy", connections_harmed=6_500, red=0)
+    figures.record("soak", peers=3, memory="80 MiB")
+    assert page.read_text(encoding="utf-8") == (
+        "# Promises\n\n| a | <!--soak-->3 peers, memory 80 MiB (abc1234, 2026-01-02)<!--/-->; "
+        "<!--proxy-->6,500 connections harmed, 0 red (abc1234, 2026-01-02)<!--/--> |\n\n"
+        "All of them.\n"
+    )
+
+
+def test_figures_that_no_page_has_a_place_for_are_an_error(page: Path) -> None:
+    with pytest.raises(LookupError, match="no page has a place for the figures of fuzz"):
+        figures.record("fuzz", inputs=1)
+    assert page.read_text(encoding="utf-8") == PAGE
+
+
+def test_every_long_part_has_its_place_and_every_gate_of_plain_tests_is_there() -> None:
+    marked = figures.parts()
+    assert set(marked) >= LONG
+    for part in marked:
+        runner, _, paths = part.partition(" ")
+        if runner == "pytest":
+            missing = [path for path in paths.split() if not (figures.ROOT / path).exists()]
+            assert missing == []

@@ -14,7 +14,8 @@
               minutes of five processes; "properties" 2,000 examples of each; "proxy" a wire that
               is cut, and wrong, at every byte; "crash" power cuts, kills and broken disks; "fuzz"
               ten minutes for each decoder; "load" many peers; "attack" storms, and each defence
-              taken out once. Those from "properties" on, and the simulation, go on where they
+              taken out once; "planted" 25 bugs, each to be found; "promises" all other gates of
+              docs/promises.md. Those from "properties" on, and the simulation, go on where they
               were interrupted (make night PART=fuzz)
 
 What follows the word is handed on, such as ``test tests/doc -k blob``. Needs Python 3.11 or newer
@@ -151,6 +152,8 @@ def night(module: list[str], rest: list[str]) -> int:
         "load": ["tests.load"],
         "attack": ["tests.attack"],
         "crash": ["tests.crash", "--night"],
+        "planted": ["tests.planted", "--record"],
+        "promises": ["tests.figures"],
     }
     part = os.environ.get("PART") or "tests"
     if part not in parts:

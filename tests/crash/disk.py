@@ -110,7 +110,7 @@ class Disk:
     """The disk as of some entry of a log: what is durable, and what is not yet."""
 
     def __init__(self) -> None:
-        self._files: dict[int, bytes] = {}
+        self._files: dict[int, bytearray] = {}
         self._kinds: dict[int, str] = {ROOT_NODE: FOLDER}
         self._names: dict[tuple[int, str], int] = {}
         self._content: dict[int, list[_Op]] = {}
@@ -125,14 +125,12 @@ class Disk:
             case ("write" | "size", node, *_):
                 self._content.setdefault(node, []).append(op)
             case ("sync", node):
-                whole = bytearray(self._files[node])
                 for _, pending in self._content.pop(node, ()):
-                    _apply(whole, pending)
-                self._files[node] = bytes(whole)
+                    _apply(self._files[node], pending)
             case ("make", kind, node, *_):
                 self._kinds[node] = kind
                 if kind == FILE:
-                    self._files[node] = b""
+                    self._files[node] = bytearray()
                 self._renames.append(op)
             case ("link" | "rename" | "remove", *_):
                 self._renames.append(op)
@@ -179,16 +177,15 @@ class Disk:
                 image[where] = None
                 self._fill(image, children, node, where + "/", keeps, chance)
                 continue
-            content = self._files[node]
+            whole = self._files[node]
             pending = self._content.get(node)
             if pending:
-                whole = bytearray(content)
+                whole = bytearray(whole)
                 for op in pending:
                     kept = keeps(op.number, op.entry[0])
                     if kept is not None:
                         _apply(whole, op.entry, kept, chance)
-                content = bytes(whole)
-            image[where] = content
+            image[where] = bytes(whole)
 
 
 Keeps = Callable[[int, str], "float | None"]

@@ -147,7 +147,9 @@ class FaultyFiles(MachineFiles):
         super().sync_folder(path)
 
 
-class _File(apsw.VFSFile):
+class FaultyFile(apsw.VFSFile):
+    """A file of SQLite's, of which one operation fails."""
+
     def __init__(self, fault: Fault, path: str, name: Any, flags: list[int]) -> None:
         super().__init__("unix", name, flags)
         self._fault, self._path = fault, path
@@ -196,7 +198,7 @@ class _FaultyVFS(apsw.VFS):
             return apsw.VFSFile("unix", name, flags)
         if self._fault.due(path, "sqlite open"):
             raise apsw.exception_for(_CODES["open"])
-        return _File(self._fault, path, name, flags)
+        return FaultyFile(self._fault, path, name, flags)
 
     def xDelete(self, name: str, syncdir: bool) -> None:
         if self._fault.due(name, "sqlite delete"):

@@ -136,10 +136,16 @@ class RecordingFiles(MachineFiles):
             self._log.sync_folder(self._at(path))
 
 
-class _File(apsw.VFSFile):
-    def __init__(self, recorder: Recorder, path: str, name: Any, flags: list[int]) -> None:
+class RecordedFile(apsw.VFSFile):
+    """A file of SQLite's; what is done to it is logged once it is done."""
+
+    def __init__(self, log: Log, path: str, name: Any, flags: list[int]) -> None:
         super().__init__("unix", name, flags)
-        self._log = recorder.log
+        self.record(log, path, flags)
+
+    def record(self, log: Log, path: str, flags: list[int]) -> None:
+        """Log to `log` from now on; `path` is what the file is called there."""
+        self._log = log
         node = self._log.node(path)
         self._node: int = self._log.make(path) if node is None else node
         self._folder = path.rpartition("/")[0]
@@ -172,7 +178,7 @@ class _VFS_(apsw.VFS):
         path = None if text is None else self._recorder.inside(text)
         if path is None:
             return apsw.VFSFile("unix", name, flags)
-        return _File(self._recorder, path, name, flags)
+        return RecordedFile(self._recorder.log, path, name, flags)
 
     def xDelete(self, name: str, syncdir: bool) -> None:
         super().xDelete(name, syncdir)

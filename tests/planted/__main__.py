@@ -18,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests import figures
 from tests.planted.bugs import BUGS, commands
 from tests.planted.drill import DrillError, copy_source, find, live, patch_of, run
 
@@ -64,6 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="such as M07 (all)")
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--lives", type=int, default=0, help="show which of N lives find them")
+    parser.add_argument("--record", action="store_true", help="write the figures to the promises")
     options = parser.parse_args(arguments)
     names = options.names or list(BUGS)
     unknown = [name for name in names if name not in BUGS]
@@ -81,6 +83,8 @@ def main(arguments: list[str] | None = None) -> int:
         found = sum(pool.map(_tell, names))
     took_s = time.monotonic() - began
     print(f"{found} of {len(names)} planted bugs found, in {took_s:.0f} s")
+    if options.record and not options.names:
+        figures.record("planted", bugs_planted=len(names), of_them_found=found)
     return 0 if found == len(names) else 1
 
 

@@ -17,6 +17,7 @@ from typing import Final
 from tests.figures import record
 from tests.simulation.many import known_seeds, one, simulate
 from tests.simulation.plan import draw
+from tests.simulation.shrink import shrink
 from tests.unfinished import Unfinished
 
 __all__ = ["main"]
@@ -31,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=0, help="the first one (0)")
     parser.add_argument("--seed", type=int, help="just this one, twice")
     parser.add_argument("--trace", action="store_true", help="tell what happens, with --seed")
+    parser.add_argument("--shrink", action="store_true", help="with --seed: a shorter life, if red")
     parser.add_argument("--night", action="store_true", help=f"{NIGHT:,} seeds, resumable")
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
     options = parser.parse_args(arguments)
@@ -38,6 +40,13 @@ def main(arguments: list[str] | None = None) -> int:
         outcome = one(options.seed, tell=options.trace, twice=True)
         green = f"seed {options.seed} is green: {outcome.chunks} chunks, trace {outcome.trace[:16]}"
         print(outcome.line if outcome.violation else green)
+        if outcome.violation is not None and options.shrink:
+            shorter = shrink(outcome.plan, outcome.violation.invariant)
+            print(
+                f"{len(shorter.events)} events, {', '.join(sorted(shorter.faults)) or 'no'} faults"
+            )
+            for event in shorter.events:
+                print(f"  {event}")
         return 1 if outcome.violation else 0
     began = time.monotonic()
     count = NIGHT if options.night else options.seeds
@@ -51,10 +60,9 @@ def main(arguments: list[str] | None = None) -> int:
         unfinished.finish()
         record(
             "simulation",
-            seeds=total["seeds"],
-            red=len(total["red"]),
-            seconds_of_CPU_a_seed=total["cpu_s"] / total["seeds"],
+            lives=total["seeds"],
             operations_and_faults=sum(total["done"].values()),
+            red=len(total["red"]),
         )
     print(
         f"simulation: {total['seeds'] - len(total['red'])} of {total['seeds']} seeds are green, "

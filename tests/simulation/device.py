@@ -25,8 +25,10 @@ from settee.peer.passive import ListenerOptions, PassivePeer
 from settee.peer.runtime import Runtime
 from settee.peer.target import Target
 from settee.store.documents import state_of
+from settee.store.files import FILES
 from settee.store.schema import documents_table
 from settee.sync.events import Activity
+from tests.simulation.disks import PeerDisk
 from tests.simulation.loop import VirtualClock
 from tests.simulation.model import Seen
 from tests.simulation.plan import DOCUMENTS, PURGED, LinkPlan
@@ -87,6 +89,10 @@ class Device:
         """Without power: it does not even refuse connections."""
         self.listening = True
         self.incarnation = Incarnation()
+        self.is_ending = False
+        """Its process has ended, and its remains are not cleared away yet."""
+        self.disk: PeerDisk | None = None
+        """Where something may go wrong with the disk."""
         self.passive: PassivePeer | None = None
         self.actives: dict[int, ActivePeer] = {}
         """By the number of the link."""
@@ -110,8 +116,10 @@ class Device:
         """Start its process."""
         plan, loop = self.fleet.plan, self.fleet.loop
         self.incarnation = Incarnation()
+        self.disk = None if self.fleet.disks is None else self.fleet.disks.insert(self.path)
         self.db = Database._open(
             self.path,
+            files=FILES if self.disk is None else self.disk.files,
             clock=self.clock,
             workers=InlineWorkers(),
             durability=plan.durability,  # type: ignore[arg-type]
@@ -151,6 +159,8 @@ class Device:
 
     async def close(self) -> None:
         """End its process in good order."""
+        if self.disk is not None:
+            self.disk.forget()
         passive, self.passive = self.passive, None
         for active in [*self.actives.values(), *self.extras]:
             await active.stop()
@@ -165,15 +175,19 @@ class Device:
         self.incarnation.dead = True
         self.db.close()
 
-    async def die(self) -> None:
-        """End its process at once: what lies on the disk stays, and nothing that it does counts."""
+    async def die(self, *, power: bool = False, left: Path | None = None) -> None:
+        """End its process at once, and nothing that it does counts.
+
+        What lies on the disk stays; of a power cut, what was synced. `left` is a copy of that, if
+        the process ended before.
+        """
         passive, self.passive = self.passive, None
         actives, self.actives = [*self.actives.values(), *self.extras], {}
         self.extras = []
         self.incarnation.dead = True
-        path = self.fleet.directory / f"{self.name}-{self.lives}.settee"
-        shutil.copytree(self.path, path, ignore=shutil.ignore_patterns("*.lock", "*-shm"))
-        self.path = path
+        self.path = self.leave(power=power) if left is None else left
+        if self.disk is not None:
+            self.disk.forget()
         self.fleet.network.hang_up(self.name)
         # Its remains have to be cleared away, on files that nobody looks at any more.
         db = self.db
@@ -184,6 +198,34 @@ class Device:
             connection._driver.link.abort()
             await connection._driver.done.wait()
         db.close()
+        self.is_ending = False
+
+    def end_in(self, operations: int, *, power: bool, then: Callable[[], object]) -> None:
+        """Let its process end in the middle of what it does, at one of its disk's operations."""
+        assert self.disk is not None
+        incarnation = self.incarnation
+
+        def end() -> None:
+            if not incarnation.dead:
+                incarnation.dead = self.is_ending = True
+                self.fleet.spawn(buried(self.leave(power=power)))
+
+        async def buried(left: Path) -> None:
+            await self.die(left=left)
+            then()
+
+        self.disk.ends_in, self.disk.on_end = operations, end
+
+    def leave(self, *, power: bool) -> Path:
+        """Return a copy of what its next process finds."""
+        path = self.fleet.directory / f"{self.name}-{self.lives}.settee"
+        if self.disk is None:
+            ignored = shutil.ignore_patterns("*.lock", "*-shm")
+            shutil.copytree(self.path, path, ignore=ignored)
+        else:
+            chance = random.Random(f"{self.fleet.plan.seed}/{self.name}/{self.lives}/power")
+            self.disk.leave(path, chance, power=power)
+        return path
 
     def begin_anew(self, source: Path | None) -> None:
         """Have another database from now on: a copy of `source`, or an empty one."""
@@ -260,7 +302,7 @@ class Device:
     def rows(self, only: set[str] | None = None) -> dict[tuple[str, str], Row]:
         """Return all documents, tombstones too, of one state of the database."""
         found: dict[tuple[str, str], Row] = {}
-        with self.db._store.reader() as reader:
+        with self.fleet.disturbed(False), self.db._store.reader() as reader:
             for name, collection in self.collections.items():
                 sql = (
                     "SELECT doc, id, seq, flags, tid, history, aka, vector, CAST(body AS BLOB) "
@@ -302,7 +344,8 @@ class Device:
     def try_write(self, job: Callable[[], object]) -> bool:
         """Do a write of the application's; tell whether it returned."""
         try:
-            job()
+            with self.fleet.disturbed():
+                job()
         except SetteeError as exc:
             self.fleet.refused(self, exc)
             return False

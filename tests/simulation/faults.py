@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
-from settee.errors import SetteeError
+from settee.errors import SetteeError, StoreError
 from tests.simulation import invariants
 from tests.simulation.device import Device
 from tests.simulation.plan import Event
@@ -46,6 +46,8 @@ async def perform(fleet: Fleet, event: Event) -> None:
 async def heal(fleet: Fleet) -> None:
     """Make everything good again: the network, the clocks, the disks; start who is down."""
     fleet.network.heal()
+    if fleet.disks is not None:
+        fleet.disks.heal()
     highest_s = max(device.skew_high_s for device in fleet.devices)
     for device in fleet.devices:
         _start_again(fleet, device)
@@ -60,7 +62,7 @@ async def heal(fleet: Fleet) -> None:
 
 def may_fail(fleet: Fleet, device: Device, error: SetteeError) -> bool:
     """Tell whether a write of the application's may be refused just now."""
-    return False
+    return isinstance(error, StoreError) and device.disk is not None and device.disk.hits > 0
 
 
 def explains(fleet: Fleet, error: SetteeError) -> bool:
@@ -115,7 +117,7 @@ async def _duplicate(fleet: Fleet, who: int, chance: random.Random) -> bool:
     link = links[who % len(links)]
     active = link.active.replicator(link.plan, link.passive, continuous=chance.random() < 0.3)
     link.active.extras.append(active)
-    await active.start()
+    await fleet.begin(link.active, active)
     return True
 
 
@@ -136,19 +138,59 @@ async def _jump(fleet: Fleet, who: int, chance: random.Random) -> bool:
 
 async def _crash(fleet: Fleet, who: int, chance: random.Random) -> bool:
     """Kill a peer's process; it is started again after a while, on what it left on the disk."""
+    return await _end(fleet, who, chance, power=False)
+
+
+async def _power(fleet: Fleet, who: int, chance: random.Random) -> bool:
+    """Cut a peer's power: what was not synced is lost, or some of it."""
+    return await _end(fleet, who, chance, power=True)
+
+
+async def _end(fleet: Fleet, who: int, chance: random.Random, *, power: bool) -> bool:
     device = fleet.device(who)
     if device is None:
         return False
-    await device.die()
-    fleet.loop.call_later(chance.choice((0.01, 2.0, 30.0, 120.0)), _start_again, fleet, device)
+    delay_s = chance.choice((0.01, 2.0, 30.0, 120.0))
+
+    def then() -> None:
+        fleet.loop.call_later(delay_s, _start_again, fleet, device)
+
+    if device.disk is not None and chance.random() < 0.6:  # In the middle of something.
+        device.end_in(int(10 ** chance.uniform(0, 2.5)), power=power, then=then)
+    else:
+        await device.die(power=power)
+        then()
     return True
 
 
 def _start_again(fleet: Fleet, device: Device) -> None:
-    if not device.is_up and not device.is_gone:
-        device.open()
-        invariants.blobs(fleet, device)
+    if not device.is_up and not device.is_gone and not device.is_ending:
+        with fleet.disturbed(False):
+            device.open()
+            invariants.blobs(fleet, device)
         fleet.spawn(fleet.start(device))
+
+
+# --- disks ----------------------------------------------------------------------------------------
+
+
+async def _broken_disk(fleet: Fleet, who: int, chance: random.Random) -> bool:
+    """Let one of the next operations of a disk fail."""
+    device = fleet.device(who)
+    if device is None or device.disk is None:
+        return False
+    device.disk.fails_in = int(10 ** chance.uniform(0, 2.3))
+    return True
+
+
+async def _full_disk(fleet: Fleet, who: int, chance: random.Random) -> bool:
+    """Let a disk be full for a while."""
+    device = fleet.device(who)
+    if device is None or device.disk is None:
+        return False
+    device.disk.lacks_space = True
+    fleet.loop.call_later(chance.choice((1.0, 20.0, 100.0, 400.0)), device.disk.empty)
+    return True
 
 
 _FAULTS: Final[dict[str, Callable[[Fleet, int, random.Random], Coroutine[Any, Any, bool]]]] = {
@@ -158,4 +200,7 @@ _FAULTS: Final[dict[str, Callable[[Fleet, int, random.Random], Coroutine[Any, An
     "duplicate": _duplicate,
     "jump": _jump,
     "crash": _crash,
+    "power": _power,
+    "broken_disk": _broken_disk,
+    "full_disk": _full_disk,
 }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -19,10 +20,11 @@ from settee.peer.active import ActivePeer
 from settee.sync.events import Activity
 from tests.simulation import faults, invariants, operations
 from tests.simulation.device import Device
+from tests.simulation.disks import Disks
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.model import Key, Model, Seen
 from tests.simulation.network import Network
-from tests.simulation.plan import LinkPlan, Plan
+from tests.simulation.plan import DISK, LinkPlan, Plan
 
 __all__ = ["Fleet", "Link", "Outcome", "Violation", "commit", "run"]
 
@@ -132,6 +134,7 @@ class Fleet:
         """Whether replicators that run once are started again and again."""
         self.done: Counter[str] = Counter()
         self.broken: Violation | None = None
+        self.disks = Disks(directory) if plan.faults.intersection(DISK) else None
         self._ear = _Ear()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -142,6 +145,15 @@ class Fleet:
 
     def note(self, text: str) -> None:
         self.network.note(text)
+
+    @contextlib.contextmanager
+    def disturbed(self, disturbed: bool = True) -> Iterator[None]:
+        """Let disks fail inside, where they are to; outside, only the test looks at them."""
+        if self.disks is None:
+            yield
+        else:
+            with self.disks.at_work(disturbed and not self.is_healed):
+                yield
 
     def fail(self, invariant: str, peer: str, text: str) -> None:
         """Note the first violation; the run ends at the next step."""
@@ -213,7 +225,14 @@ class Fleet:
         if active is None:
             active = device.replicator(link.plan, link.passive, continuous=link.plan.continuous)
             device.actives[number] = active
-        await active.start(reset=reset)
+        await self.begin(device, active, reset=reset)
+
+    async def begin(self, device: Device, active: ActivePeer, *, reset: bool = False) -> None:
+        """Start a replicator."""
+        try:
+            await active.start(reset=reset)
+        except StoreError as exc:
+            self.refused(device, exc)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something beside what goes on."""
@@ -286,7 +305,8 @@ class Fleet:
         supervisor = self.loop.create_task(self._supervise())
         try:
             for event in plan.events:
-                await asyncio.sleep(max(0.0, event.at_s - self.loop.time()))
+                with self.disturbed():
+                    await asyncio.sleep(max(0.0, event.at_s - self.loop.time()))
                 self.note(f"{event.kind} {event.who}")
                 if event.fault:
                     await faults.perform(self, event)
@@ -294,7 +314,8 @@ class Fleet:
                     await operations.perform(self, event)
                 invariants.always(self)
                 self._check()
-            await asyncio.sleep(max(0.0, plan.until_s - self.loop.time()))
+            with self.disturbed():
+                await asyncio.sleep(max(0.0, plan.until_s - self.loop.time()))
             await self._live()
         finally:
             supervisor.cancel()
@@ -332,6 +353,8 @@ class Fleet:
             self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
         for device in self.devices:
             device.discard()
+        if self.disks is not None:
+            self.disks.unregister()
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         self.loop.close()
         asyncio.set_event_loop(None)

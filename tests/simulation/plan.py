@@ -7,10 +7,11 @@ that leaving events out (`tests.simulation.shrink`) does not change what the oth
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-__all__ = ["FAULTS", "OPERATIONS", "Event", "LinkPlan", "Plan", "draw"]
+__all__ = ["DISK", "FAULTS", "OPERATIONS", "Event", "LinkPlan", "Plan", "draw"]
 
 OPERATIONS: Final = {
     "put": 12,
@@ -46,8 +47,15 @@ FAULTS: Final = {
     "slow_disk": 0.25,
     "callback": 0.2,
     "crash": 0.3,
+    "power": 0.25,
+    "broken_disk": 0.2,
+    "full_disk": 0.2,
 }
 """What goes wrong, and in how many of the seeds."""
+
+DISK: Final = ("power", "broken_disk", "full_disk")
+"""Faults of disks. They are drawn by themselves: lives that were red before there were any are
+still drawn as they were."""
 
 LASTING: Final = frozenset({"latency", "slow_peer", "skew", "slow_disk", "callback"})
 """Faults that are there from the beginning to the healing; the others are events."""
@@ -171,10 +179,14 @@ def draw(seed: int) -> Plan:
         )
         for active, passive in pairs(topology, count)
     )
-    faults = frozenset(name for name, share in FAULTS.items() if chance.random() < share)
+    others = {name: share for name, share in FAULTS.items() if name not in DISK}
+    faults = frozenset(name for name, share in others.items() if chance.random() < share)
     gap_s = chance.choice((0.1, 0.5, 2.0, 2.0, 6.0))
     total = int(100 * 6 ** (chance.random() ** 2))
     events, until_s = _events(chance, faults, total, gap_s)
+    disk = random.Random(f"disk {seed}")
+    broken = frozenset(name for name in DISK if disk.random() < FAULTS[name])
+    events = _in_order([*events, *_faults(disk, broken, until_s)])
     return Plan(
         seed=seed,
         topology=topology,
@@ -186,7 +198,7 @@ def draw(seed: int) -> Plan:
         listener_resolves=chance.random() < 0.5,
         listener_authorizes=chance.random() < 0.2,
         durability="full",
-        faults=faults,
+        faults=faults | broken,
         events=events,
         until_s=until_s,
     )
@@ -210,9 +222,17 @@ def _events(
                     before_s = moment_s * chance.random()
                     taken = Event(before_s, "snapshot", chance.randrange(1000), 0)
                     events.append(taken)
-    for kind in sorted(faults - LASTING):
+    events += _faults(chance, faults - LASTING, at_s)
+    return _in_order(events), at_s + 5
+
+
+def _faults(chance: random.Random, kinds: frozenset[str], at_s: float) -> Iterator[Event]:
+    """Draw when things go wrong for a moment, until `at_s`."""
+    for kind in sorted(kinds):
         for _ in range(chance.randint(1, 6)):
             moment_s = at_s * chance.random()
-            event = Event(moment_s, kind, chance.randrange(1000), chance.getrandbits(32), True)
-            events.append(event)
-    return tuple(sorted(events, key=lambda e: (e.at_s, e.kind, e.seed))), at_s + 5
+            yield Event(moment_s, kind, chance.randrange(1000), chance.getrandbits(32), True)
+
+
+def _in_order(events: Iterable[Event]) -> tuple[Event, ...]:
+    return tuple(sorted(events, key=lambda e: (e.at_s, e.kind, e.seed)))
