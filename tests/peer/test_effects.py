@@ -189,6 +189,28 @@ def test_blobs_are_written_on_while_others_are_made_durable(
     assert [each.outcome for each in asker.answers[99]] == [Outcome.STORED]  # type: ignore[attr-defined]
 
 
+def test_pieces_on_their_way_when_one_could_not_be_written_fail_as_it_did(
+    asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seed 26 of the simulation, with full disks."""
+    blobs = asker.runner._store.blobs
+
+    def full() -> None:
+        raise DiskFullError("no room")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(blobs, "writer", full)
+        with pytest.raises(DiskFullError):
+            asker.ask(WriteBlob(DIGEST, CONTENT[:5], True, False, len(CONTENT)))
+    with pytest.raises(DiskFullError):
+        asker.ask(WriteBlob(DIGEST, CONTENT[5:7], False, False, len(CONTENT)))
+    with pytest.raises(DiskFullError):
+        asker.ask(WriteBlob(DIGEST, CONTENT[7:], False, True, len(CONTENT)))
+    asker.ask(WriteBlob(DIGEST, CONTENT, True, True, len(CONTENT)))
+    asker.ask(SaveRevisions(0, [revision(b"{}", DIGEST)], ConflictPolicy.REFUSE))
+    assert blobs.length(DIGEST) == len(CONTENT)
+
+
 def test_pieces_that_came_together_are_one_job(
     asker: Asker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

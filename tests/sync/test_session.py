@@ -375,6 +375,9 @@ def test_whichever_effect_fails_nothing_is_lost_and_nothing_is_claimed(side: str
         told = [e for d in (a, b) for _, e in d.failures]
         assert broken.error is error or a.error or told, where
         assert not a.finished or a.finished.close_code != 1002, where
+        if broken.error is error:  # Its text names a file: no business of the peer's.
+            assert broken.finished is not None
+            assert broken.finished.close_reason == "the database here can't store it now", where
         if failing is asks.SaveRevisions:
             assert broken.error is error, where
         # No checkpoint is ahead of what is stored.

@@ -77,6 +77,8 @@ class EffectRunner:
         self._refuse = refuse
         self._hooks = hooks
         self._writers: dict[str, BlobWriter] = {}  # Blob worker only.
+        self._unwritten: dict[str, SetteeError] = {}
+        """Of blobs that could not be written: why, for the pieces that were on their way then."""
         self._staged: dict[str, StagedBlob] = {}  # Blob worker only.
         self._leases: dict[str, Callable[[], None]] = {}  # Blob worker only.
         self._closed = False
@@ -330,18 +332,24 @@ class EffectRunner:
 
     def _write_blob(self, effect: WriteBlob) -> None:
         digest = effect.digest
-        if effect.first:
-            self._writers[digest] = self._store.blobs.writer()
-        writer = self._writers[digest]
         try:
+            if effect.first:
+                self._unwritten.pop(digest, None)
+                self._writers[digest] = self._store.blobs.writer()
+            elif digest in self._unwritten:
+                raise self._unwritten[digest]
+            writer = self._writers[digest]
             writer.write(effect.data)
             if effect.last:
                 staged = writer.finish(expected_digest=digest, expected_length=effect.length)
                 self._staged[digest] = staged
                 del self._writers[digest]
-        except SetteeError:
-            del self._writers[digest]
-            writer.abort()
+        except SetteeError as exc:
+            broken = self._writers.pop(digest, None)
+            if broken is not None:
+                broken.abort()
+            if not effect.last:
+                self._unwritten[digest] = exc
             raise
 
     def _blob_length(self, digest: str) -> int | None:
@@ -388,6 +396,7 @@ class EffectRunner:
         for writer in self._writers.values():
             writer.abort()
         self._writers.clear()
+        self._unwritten.clear()
         self._store.blobs.discard(self._staged.values())
         self._staged.clear()
         self._release(set(self._leases))

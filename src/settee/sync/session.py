@@ -511,13 +511,14 @@ class Session:
         """End the session because of `error`."""
         if self._finished:
             return
+        if isinstance(error, SyncError):
+            transient, reason = error.transient, str(error)
+        else:  # Trouble of our own: the peer should come back if it is told 503, and not see paths.
+            _, status, reason = status_of_error(error)
+            transient = status == 503
         if close_code is None:
-            if isinstance(error, SyncError):
-                transient = error.transient
-            else:  # Trouble of our own: the peer should come back if it is told 503.
-                transient = status_of_error(error)[1] == 503
             close_code = TRANSIENT_CLOSE if transient else PERMANENT_CLOSE
-        self._finish(close_code, str(error)[:100], error)
+        self._finish(close_code, reason[:100], error)
 
     # --- messages ---------------------------------------------------------------------------------
 
