@@ -158,7 +158,7 @@ class Serving(Script):
         assert request.properties.get("rev", "") == expected, request.properties
         body = orjson.loads(request.body)
         assert "time" in body, body
-        assert body.keys() <= {"time", "local", "localCompleted", "remote"}, body
+        assert body.keys() <= {"time", "began", "local", "localCompleted", "remote"}, body
         self._listener.checkpoints[client] = count + 1, request.body
         self.connection.reply(request.number, {"rev": f"{count + 1}-cc"})
 

@@ -57,6 +57,8 @@ class Model:
     seen: dict[str, dict[Key, Seen]] = field(default_factory=dict)
     images: dict[str, bytes] = field(default_factory=dict)
     """Token -> the blob that it stored."""
+    put_back: set[str] = field(default_factory=set)
+    """Peers whose database was put back in time, and kept its name as an author."""
     mortal: set[Key] = field(default_factory=set)
     """Documents that were deleted or purged anywhere."""
     forgotten: set[str] = field(default_factory=set)
@@ -74,6 +76,8 @@ class Model:
         if not deletes:
             log |= {token}
         else:
+            self.mortal.add(key)
+        if peer in self.put_back:  # It may count as coming after what that peer wrote before.
             self.mortal.add(key)
         write = Write(token, peer, key, log, over, deletes)
         self.writes[token] = write

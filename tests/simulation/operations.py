@@ -291,6 +291,8 @@ async def _wipe(fleet: Fleet, device: Device, chance: random.Random) -> None:
 async def _begin_anew(fleet: Fleet, device: Device, source: Any) -> None:
     await device.close()
     fleet.model.forget(device.name, entirely=True)
+    if source is not None:
+        fleet.model.put_back.add(device.name)
     device.begin_anew(source)
     device.open()
     await fleet.start(device)

@@ -232,6 +232,7 @@ def test_a_disk_that_fails_meanwhile_loses_no_document() -> None:
     peer.stream(peer.take("getAttachment"), [b"he", b"llo"])
     peer.run()
     assert error_of(peer.replies[token]) == ("HTTP", 503)
+    assert peer.replies[token].body == b"the database here can't store it now"
     assert not peer.take_all("setCheckpoint"), "the checkpoint does not pass it"
 
 

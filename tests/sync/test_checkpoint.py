@@ -329,6 +329,31 @@ def test_the_same_said_in_another_order_needs_no_saving() -> None:
     assert not peer.take_all("setCheckpoint")
 
 
+def test_copies_of_two_pasts_agree_on_nothing() -> None:
+    completed = SequenceSet([(0, 9)])
+    ours = write_body(completed, "9", time_s=1, began_us=1)
+    assert combine(ours, write_body(completed, "9", time_s=1, began_us=1))[1] == "9"
+    for theirs in (write_body(completed, "9", time_s=1, began_us=2), b'{"local":8,"remote":9}'):
+        assert combine(ours, theirs) == (SequenceSet(), "")
+
+
+def test_a_database_put_back_to_before_its_peer_was_erased_gets_everything() -> None:
+    """Seed 227: the numbers of the peer's old and new past were taken for one."""
+    left, right = MemoryStorage("a"), MemoryStorage("b", marks=False)
+    right.fill(5)
+    left.fill(5, prefix="mine")
+    assert sync(left, right).a.error is None
+    docs, own, last = dict(left.docs[0]), dict(left.own), left.last_seq[0]
+    right.docs[0], right.peers, right.last_seq[0] = {}, {}, 0
+    right.fill(5, prefix="new")
+    assert sync(left, right, wall_offset_s=60.0).a.error is None
+    left.docs[0], left.own, left.last_seq[0] = docs, own, last
+    two = sync(left, right, wall_offset_s=120.0)
+    assert two.a.error is None
+    assert right.contents() == left.contents()
+    assert len(left.contents()) == 15
+
+
 @pytest.mark.regression("checkpoints that differ")
 @pytest.mark.parametrize("lost", ["ours", "theirs", "both"])
 def test_after_a_copy_was_lost_all_is_compared_and_nothing_sent_again(lost: str) -> None:

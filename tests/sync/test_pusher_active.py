@@ -247,6 +247,24 @@ def test_a_peer_that_was_restored_from_an_old_copy_gets_everything_again(lost: s
     assert again.a.count(asks.ReadRevisions) == again.b.count(asks.ReadRevisions) == 0
 
 
+@pytest.mark.parametrize("lost", ["the last", "all"])
+def test_what_was_only_pulled_goes_back_to_a_peer_that_lost_it(lost: str) -> None:
+    """Seed 387: no sequence of ours was done yet, so that no copy of a checkpoint lacked one."""
+    left, right = MemoryStorage("a"), MemoryStorage("b", marks=False)
+    right.fill(10)
+    assert sync(left, right, push=False).a.error is None
+    docs, peers, last = dict(right.docs[0]), dict(right.peers), right.last_seq[0]
+    right.fill(10, prefix="more")
+    assert sync(left, right, push=False).a.error is None
+    if lost == "all":
+        docs, peers, last = {}, {}, 0
+    right.docs[0], right.peers, right.last_seq[0] = docs, peers, last
+    two = sync(left, right)
+    assert two.a.error is None
+    assert right.contents() == left.contents()
+    assert two.a.session.progress.pushed == {"the last": 10, "all": 20}[lost]
+
+
 def test_after_a_reset_everything_is_compared_and_nothing_sent() -> None:
     left, right = MemoryStorage("a"), MemoryStorage("b", marks=False)
     left.fill(100)

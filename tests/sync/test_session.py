@@ -373,6 +373,8 @@ def test_whichever_effect_fails_nothing_is_lost_and_nothing_is_claimed(side: str
         where = f"{side} effect {nth}: {broken.asked[nth - 1]}"
         failing = type(broken.asked[nth - 1])
         told = [e for d in (a, b) for _, e in d.failures]
+        other = b if broken is a else a  # It is told that, but not what: that may name a file.
+        assert [str(e) for _, e in other.failures if "the disk failed" in str(e)] == [], where
         assert broken.error is error or a.error or told, where
         assert not a.finished or a.finished.close_code != 1002, where
         if broken.error is error:  # Its text names a file: no business of the peer's.

@@ -33,6 +33,7 @@ from settee.errors import (
 from settee.ids import is_document_id
 from settee.limits import DOCUMENT_BODY_BYTES_MAX, INBOUND_BYTES_MAX, SEQUENCE_BYTES_MAX
 from settee.sync.effects import FilterPull, FindMissingBlobs, ReadBases
+from settee.sync.messages import status_of_error
 
 if TYPE_CHECKING:
     from settee.sync.puller import Puller
@@ -296,7 +297,9 @@ class Arrivals:
         later = isinstance(error, StoreError) or (isinstance(error, SyncError) and error.transient)
         if later:
             status = 503
-        self._puller.turned_away(coming, status, str(error), error, later=later)
+        ours = isinstance(error, StoreError)  # What it says may name a file.
+        text = status_of_error(error)[2] if ours else str(error)
+        self._puller.turned_away(coming, status, text, error, later=later)
 
 
 class _Gathering:

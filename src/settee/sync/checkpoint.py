@@ -81,13 +81,25 @@ def read_body(body: bytes | None) -> tuple[SequenceSet, str]:
         return completed, ""
 
 
-def write_body(completed: SequenceSet, remote: str, *, time_s: int) -> bytes:
+def read_began(body: bytes | None) -> int:
+    """Return when the past began that a body tells of (see `Checkpointer`); 0 if it doesn't say."""
+    try:
+        value = orjson.loads(body) if body and len(body) <= CHECKPOINT_BODY_BYTES_MAX else {}
+    except orjson.JSONDecodeError:
+        return 0
+    began = value.get("began") if isinstance(value, dict) else None
+    return began if type(began) is int else 0
+
+
+def write_body(completed: SequenceSet, remote: str, *, time_s: int, began_us: int = 0) -> bytes:
     """Write the body that both peers store.
 
     Of very many ranges the first CHECKPOINT_RANGES_MAX are written; what lies beyond is compared
     again next time.
     """
     value: dict[str, object] = {"time": time_s}
+    if began_us:
+        value["began"] = began_us
     local = completed.first_missing() - 1
     if local > 0:
         value["local"] = local
@@ -100,8 +112,11 @@ def write_body(completed: SequenceSet, remote: str, *, time_s: int) -> bytes:
 
 
 def combine(own: bytes | None, peers: bytes | None) -> tuple[SequenceSet, str]:
-    """Return what both copies agree on (the rule of Couchbase Lite 3.0 and later)."""
-    if own is None:
+    """Return what both copies agree on (the rule of Couchbase Lite 3.0 and later).
+
+    Copies that tell of two pasts agree on nothing, whatever their numbers.
+    """
+    if own is None or peers is None or read_began(own) != read_began(peers):
         return SequenceSet(), ""
     if own == peers:
         return read_body(own)
@@ -116,6 +131,10 @@ class Checkpointer:
     """Keeps and saves the checkpoint of one collection. Active side only.
 
     The passive peer's copy is saved first and ours after it, so ours is never ahead.
+
+    Both say when they began to be kept side by side. Where one was lost both begin anew: or else a
+    peer that was erased, and a database that was put back to before that, would take numbers of two
+    pasts for one (simulation, seed 227).
     """
 
     def __init__(self, session: Session, collection: int, id_: str) -> None:
@@ -125,6 +144,7 @@ class Checkpointer:
         self.completed: SequenceSet = SequenceSet()
         self.remote: RemoteSequences = RemoteSequences()
         self._rev = ""
+        self._began_us = 0
         self._own: bytes | None = None
         self.marks_hold: bool = False
         """Whether the peer remembers all that we do. If not, it may have lost documents, too, and
@@ -150,9 +170,13 @@ class Checkpointer:
         self._take_rev(rev)
         self.completed, since = combine(self._own, peers)
         self.remote = RemoteSequences(since)
-        ours, theirs = read_body(self._own)[0], read_body(peers)[0]
-        self.marks_hold = self._own is not None and ours.intersect(theirs) == ours
-        if self._own is not None and read_body(self._own) == read_body(peers):
+        if self._own is None or peers is None or read_began(self._own) != read_began(peers):
+            self._began_us = self._session.wall_us
+            return
+        self._began_us = read_began(self._own)
+        (ours, since_ours), (theirs, _) = read_body(self._own), read_body(peers)
+        self.marks_hold = ours.intersect(theirs) == ours and since == since_ours
+        if read_body(self._own) == read_body(peers):
             self._saved = self._state()
 
     def _take_rev(self, rev: str) -> None:
@@ -208,7 +232,9 @@ class Checkpointer:
             return
         self._saving = True
         state = self._state()
-        body = write_body(self.completed, state[1], time_s=self._session.wall_s)
+        body = write_body(
+            self.completed, state[1], time_s=self._session.wall_s, began_us=self._began_us
+        )
         self._send(body, lambda: self._done(state))
 
     def _done(self, state: tuple[list[tuple[int, int]], str]) -> None:

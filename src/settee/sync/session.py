@@ -378,6 +378,11 @@ class Session:
         """Seconds since 1970."""
         return int(self._now + self.config.wall_offset_s)
 
+    @property
+    def wall_us(self) -> int:
+        """Microseconds since 1970."""
+        return int((self._now + self.config.wall_offset_s) * 1e6)
+
     def ask(self, effect: Effect, answered: Answered, refused: Refused | None = None) -> None:
         """Ask storage; without `refused`, a failure ends the session."""
         if not self._asked:
