@@ -11,13 +11,16 @@ from tests.load.__main__ import Figure, p99
 
 WARM_UP: Final = 0.2
 """The share of a run that counts for nothing: caches fill, links are made."""
-SLOPE_MINUTES_MIN: Final = 20
-"""In a shorter run the size of a process says nothing about an hour."""
+FLAT_MINUTES_MIN: Final = 20
+"""In a shorter run the caches fill all the time, and the size of a process says nothing."""
+SLOPE_MINUTES_MIN: Final = 180
+"""In a shorter run what a process needs for a moment is more than what it would leak."""
 
 SETTLED_S: Final = 60.0
 """After its start a process opens readers and starts workers as they are first needed."""
 
 RSS_MIB_MAX: Final = 200
+RSS_GROWTH_MIB_MAX: Final = 3
 RSS_SLOPE_MIB_PER_H_MAX: Final = 1
 FDS_SPREAD_MAX: Final = 6
 THREADS_SPREAD_MAX: Final = 4
@@ -72,6 +75,19 @@ class Judge:
             life.fds.append(state["fds"])
             life.threads.append(state["threads"])
 
+    def growth(self) -> float | None:
+        """Return how much the process that was never restarted grew in the end, in MiB.
+
+        From the third quarter of the run to the last, medians: in the first half its database is
+        small, and the caches fill with it.
+        """
+        first = [(at_s / 60 / self._minutes, mib) for at_s, mib in self.lives[0].rss]
+        third = [mib for share, mib in first if 0.5 <= share < 0.75]
+        last = [mib for share, mib in first if share >= 0.75]
+        if self._minutes < FLAT_MINUTES_MIN or not third or not last:
+            return None
+        return statistics.median(last) - statistics.median(third)
+
     def slope(self) -> float | None:
         """Return the growth of the process that was never restarted, in MiB an hour.
 
@@ -102,7 +118,9 @@ class Judge:
             Figure("lag of a loop, p99", lag * 1000, LOOP_LAG_MS_MAX, "ms", is_time=True),
             Figure("until a change arrives, p99", arrival, ARRIVAL_S_MAX, "s", is_time=True),
         ]
-        slope = self.slope()
+        growth, slope = self.growth(), self.slope()
+        if growth is not None:
+            found.append(Figure("growth at the end", growth, RSS_GROWTH_MIB_MAX, "MiB"))
         if slope is not None:
             found.append(
                 Figure("growth of the first peer", slope, RSS_SLOPE_MIB_PER_H_MAX, "MiB/h")
