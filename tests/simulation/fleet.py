@@ -124,7 +124,7 @@ class Fleet:
         self.directory = directory
         self.loop = VirtualLoop()
         self.network = Network(self.loop, plan.seed, tell=tell)
-        self.model = Model()
+        self.model = Model(joins_roots=plan.merges and any(x.level < 4 for x in plan.links))
         self.devices: list[Device] = []
         self.links: list[Link] = []
         self.paths: set[tuple[str, str]] = set()
