@@ -124,7 +124,8 @@ class Fleet:
         self.directory = directory
         self.loop = VirtualLoop()
         self.network = Network(self.loop, plan.seed, tell=tell)
-        self.model = Model(joins_roots=plan.merges and any(x.level < 4 for x in plan.links))
+        levels = {link.level for link in plan.links} if plan.merges else set()
+        self.model = Model(joins_roots=min(levels, default=4) < 4, loses_names=2 in levels)
         self.devices: list[Device] = []
         self.links: list[Link] = []
         self.paths: set[tuple[str, str]] = set()

@@ -60,6 +60,9 @@ class Model:
     joins_roots: bool = False
     """Whether there are resolvers and revision trees: there a document made anew takes the place of
     a tombstone that its peer has never seen (wire protocol 3.6), and what is merged with it too."""
+    loses_names: bool = False
+    """Whether such trees travel without vectors (level 2): of two branches that were joined the
+    history names one, and the first revision of the other looks like a document made anew."""
     put_back: set[str] = field(default_factory=set)
     """Peers whose database was put back in time, and kept its name as an author."""
     mortal: set[Key] = field(default_factory=set)
@@ -111,7 +114,7 @@ class Model:
             again = self.killed.get(old.name, frozenset()) & new.log
             # Written again by somebody, it may have lost to a write that knew of no deletion.
             written_again = any(write.over == old.name for write in self.writes.values())
-            merged = self.joins_roots and new.log - self.killed[old.name] if again else False
+            merged = self.loses_names or (self.joins_roots and new.log - self.killed[old.name])
             if again and not (written_again or merged or self._was_put_back(old.name)):
                 return "I3", f"{key} came back after its deletion with {sorted(again)[:3]}"
         if not old.deleted and not new.deleted and new.log < old.log:
