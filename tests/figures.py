@@ -11,6 +11,8 @@ import datetime
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -19,10 +21,13 @@ PAGES: Final = (ROOT / "docs" / "promises.md", ROOT / "README.md")
 _MARK: Final = re.compile(r"<!--(?P<part>[^>]+)-->(?P<said>[^<]*)<!--/-->")
 
 
-def record(part: str, **figures: object) -> None:
-    """Write the figures of `part` wherever it is marked. Raises LookupError if it is nowhere."""
+def record(part: str, *, commits: Sequence[str] = (), **figures: object) -> None:
+    """Write the figures of `part` wherever it is marked. Raises LookupError if it is nowhere.
+
+    `commits`: on which it ran, if not on this one.
+    """
     said = ", ".join(_text(name.replace("_", " "), value) for name, value in figures.items())
-    _write(part, f"{said} ({_commit()}, {_today()})")
+    _write(part, f"{said} ({', '.join(commits or [commit()])}, {_today()})")
 
 
 def _write(part: str, said: str) -> None:
@@ -54,7 +59,10 @@ def _today() -> str:
     return datetime.datetime.now(datetime.UTC).date().isoformat()
 
 
-def _commit() -> str:
+@cache
+def commit() -> str:
+    """Return the short name of what is tested; with a + if there are changes beside it."""
+
     def ask(*words: str) -> str:
         asked = ["git", *words]
         told = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)

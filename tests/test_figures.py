@@ -25,7 +25,7 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     page = tmp_path / "promises.md"
     page.write_text(PAGE, encoding="utf-8")
     monkeypatch.setattr(figures, "PAGES", (page,))
-    monkeypatch.setattr(figures, "_commit", lambda: "abc1234")
+    monkeypatch.setattr(figures, "commit", lambda: "abc1234")
     monkeypatch.setattr(figures, "_today", lambda: "2026-01-02")
     return page
 

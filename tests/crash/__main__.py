@@ -99,10 +99,14 @@ def whole(name: str, *, night: bool) -> Counter[str]:
     for result in done.values():
         for key, value in result.items():
             total[key] += len(value) if key == "found" else value
-    told = ", ".join(f"{value:,} {key}" for key, value in total.items())
-    print(f"{name}: {told}; {time.monotonic() - began:.0f} s", flush=True)
-    if night:
-        figures.record(f"crash {name}", **{_NAMED.get(key, key): n for key, n in total.items()})
+    said = ", ".join(f"{value:,} {key}" for key, value in total.items())
+    print(f"{name}: {said}; {time.monotonic() - began:.0f} s", flush=True)
+    if unfinished is not None:
+        figures.record(
+            f"crash {name}",
+            commits=unfinished.commits,
+            **{_NAMED.get(key, key): n for key, n in total.items()},
+        )
     return total
 
 

@@ -68,7 +68,11 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{len(unfinished.done)} properties, {len(bad)} do not hold, {minutes:.1f} min")
     if not options.share and not options.numbers:
         figures.record(
-            "properties", properties=len(unfinished.done), examples_of_each=2000, red=len(bad)
+            "properties",
+            commits=unfinished.commits,
+            properties=len(unfinished.done),
+            examples_of_each=2000,
+            red=len(bad),
         )
     return 1 if bad else 0
 

@@ -70,7 +70,9 @@ def main(arguments: list[str] | None = None) -> int:
     minutes = (time.monotonic() - began) / 60
     print(f"{count} connections harmed, {len(wrong)} did harm, {minutes:.1f} min")
     if whole:
-        figures.record("proxy", connections_harmed=count, red=len(wrong))
+        figures.record(
+            "proxy", commits=unfinished.commits, connections_harmed=count, red=len(wrong)
+        )
     return 1 if wrong else 0
 
 

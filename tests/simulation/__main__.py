@@ -60,6 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
         unfinished.finish()
         record(
             "simulation",
+            commits=unfinished.commits,
             lives=total["seeds"],
             operations_and_faults=sum(total["done"].values()),
             red=len(total["red"]),
