@@ -233,7 +233,10 @@ class Checkpointer:
         self._saving = True
         state = self._state()
         body = write_body(
-            self.completed, state[1], time_s=self._session.wall_s, began_us=self._began_us
+            self.completed,
+            state[1],
+            time_s=self._session.wall_us // 1_000_000,
+            began_us=self._began_us,
         )
         self._send(body, lambda: self._done(state))
 

@@ -374,11 +374,6 @@ class Session:
         return self._now
 
     @property
-    def wall_s(self) -> int:
-        """Seconds since 1970."""
-        return int(self._now + self.config.wall_offset_s)
-
-    @property
     def wall_us(self) -> int:
         """Microseconds since 1970."""
         return int((self._now + self.config.wall_offset_s) * 1e6)
