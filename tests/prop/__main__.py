@@ -22,6 +22,8 @@ from tests.unfinished import Unfinished
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TESTS = ROOT / "tests"
+EXAMPLES = {"share": 100, "night": 2_000}
+"""Profile of `tests/conftest.py` -> how many examples it tries."""
 
 
 def run(number: int, profile: str) -> tuple[bool, float]:
@@ -65,13 +67,15 @@ def main(arguments: list[str] | None = None) -> int:
     unfinished.finish()
     bad = [number for number, (good, _) in unfinished.done.items() if not good]
     minutes = (time.monotonic() - began) / 60
-    print(f"{len(unfinished.done)} properties, {len(bad)} do not hold, {minutes:.1f} min")
+    count, examples = len(unfinished.done), EXAMPLES[profile]
+    told = f"{count} properties, {examples:,} examples of each, {len(bad)} do not hold"
+    print(f"{told}, {minutes:.1f} min")
     if not options.share and not options.numbers:
         figures.record(
             "properties",
             commits=unfinished.commits,
-            properties=len(unfinished.done),
-            examples_of_each=2000,
+            properties=count,
+            examples_of_each=examples,
             red=len(bad),
         )
     return 1 if bad else 0
