@@ -68,7 +68,7 @@ BUGS: Final[dict[str, Bug]] = {
         "peer/test_active.py::test_retries_wait_twice_as_long_each_time_up_to_the_limit",
         "assert 2 <= 0.0",
     ),
-    "M12": _life(31, "I1"),
+    "M12": _life(5, "I1"),
     "M13": _life(1, "I4"),
     "M14": _life(237, "I4"),
     "M15": _test(

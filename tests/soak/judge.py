@@ -23,7 +23,7 @@ RSS_MIB_MAX: Final = 200
 RSS_GROWTH_MIB_MAX: Final = 3
 RSS_SLOPE_MIB_PER_H_MAX: Final = 1
 FDS_SPREAD_MAX: Final = 6
-THREADS_SPREAD_MAX: Final = 4
+THREADS_SPREAD_MAX: Final = 6
 """Files are synced by up to four workers, passwords checked by up to two, each started when that
 many are needed at once. A link that leaked one would pass this after a few cuts."""
 WAL_MIB_MAX: Final = 64

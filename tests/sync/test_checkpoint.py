@@ -186,7 +186,7 @@ def test_the_peers_copy_is_saved_first_and_ours_after_it() -> None:
     request = peer.take("setCheckpoint")
     assert request.properties["client"] == "cp-_default"
     assert request.properties["rev"] == ""
-    assert orjson.loads(request.body) == {"time": 0, "remote": 7}
+    assert orjson.loads(request.body) == {"time": 0, "local": 1, "remote": 7}
     assert driven.storage.own == {}
     peer.reply(request, rev="1-cc")
     peer.run()

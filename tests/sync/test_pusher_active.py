@@ -247,6 +247,24 @@ def test_a_peer_that_was_restored_from_an_old_copy_gets_everything_again(lost: s
     assert again.a.count(asks.ReadRevisions) == again.b.count(asks.ReadRevisions) == 0
 
 
+@pytest.mark.parametrize("push", [True, False])
+def test_a_peer_that_lost_what_no_checkpoint_covered_gets_it_again(push: bool) -> None:
+    """Power images, run 179: it acknowledged, and a power cut took that back, before the next save
+    of a checkpoint. What is known of it from earlier sessions (marks) says nothing then."""
+    left, right = MemoryStorage("a"), MemoryStorage("b", marks=False)
+    left.fill(10)
+    assert sync(left, right).a.error is None
+    own, docs, peers, last = dict(left.own), dict(right.docs[0]), dict(right.peers), 10
+    (left if push else right).fill(10, prefix="more")
+    assert sync(left, right).a.error is None
+    left.own = own
+    right.docs[0], right.peers, right.last_seq[0] = docs, peers, last
+    two = sync(left, right)
+    assert two.a.error is None
+    assert right.contents() == left.contents()
+    assert two.a.session.progress.pushed == 10
+
+
 @pytest.mark.parametrize("lost", ["the last", "all"])
 def test_what_was_only_pulled_goes_back_to_a_peer_that_lost_it(lost: str) -> None:
     """Seed 387: no sequence of ours was done yet, so that no copy of a checkpoint lacked one."""

@@ -146,9 +146,6 @@ class Checkpointer:
         self._rev = ""
         self._began_us = 0
         self._own: bytes | None = None
-        self.marks_hold: bool = False
-        """Whether the peer remembers all that we do. If not, it may have lost documents, too, and
-        what it was known to have says nothing."""
         self._saved = self._state()  # Nothing: that needs no saving.
         self._saving = False
         self._dirty_since_s: float | None = None
@@ -174,8 +171,6 @@ class Checkpointer:
             self._began_us = self._session.wall_us
             return
         self._began_us = read_began(self._own)
-        (ours, since_ours), (theirs, _) = read_body(self._own), read_body(peers)
-        self.marks_hold = ours.intersect(theirs) == ours and since == since_ours
         if read_body(self._own) == read_body(peers):
             self._saved = self._state()
 

@@ -537,6 +537,7 @@ class Puller:
         numbers: list[int] = []
         dialect, report = session.dialect, session.config.report_documents
         stored = stored_bytes = 0
+        known: list[int] = []
         for coming, applied in zip(batch, answers, strict=True):
             outcome = applied.outcome
             revision = coming.revision
@@ -560,8 +561,8 @@ class Puller:
                 stored_bytes += len(revision.body)
                 if outcome is Outcome.RESOLVED:
                     session.newer_here(self._wire)
-                elif self._pusher is not None and dialect.is_as_given(applied.tid, revision):
-                    self._pusher.given.add(applied.seq)  # Exactly as given: it knows that.
+                elif dialect.is_as_given(applied.tid, revision):
+                    known.append(applied.seq)
                 if report:
                     session.report(self._collection, False, revision.doc_id, revision.deleted, None)
             elif outcome is Outcome.OLD:
@@ -571,6 +572,10 @@ class Puller:
                 continue
             if coming.number:
                 numbers.append(coming.number)
+        if known:  # Exactly as given: the peer need not hear of these.
+            passive = self._pusher
+            told = passive.given if passive else session.checkpointers[self._wire].completed
+            told.add_all(known)
         session.connection.reply_empty(numbers)
         session.counted_pull(stored, stored_bytes)
 

@@ -5,8 +5,9 @@ Touches: settee.blip, settee.doc, settee.errors, settee.limits, settee.sync.
 Never touches: sockets, files, the wall clock, randomness.
 Spec: wire protocol 3.6, 3.7, 9.3.
 
-It proposes its rows, keeps the checkpoint of what is done, and knows what the peer has from earlier
-sessions (marks). What the peer refuses is done with, unless it may succeed later.
+It proposes its rows, keeps the checkpoint of what is done, and knows what the peer had in earlier
+sessions (marks): good for a base to build on, no reason to keep a revision back. What the peer
+refuses is done with, unless it may succeed later.
 """
 
 from __future__ import annotations
@@ -58,7 +59,11 @@ class ActivePusher(Pusher):
         self._contesting = 0  # Questions to storage about rows that were settled before.
         self._doubted: dict[str, str] = {}  # Refused as conflicts: document -> revision.
         self._renewed: set[str] = set()  # Documents saved anew over a revision and its ancestor.
-        self._doubtful_until = -1  # A sequence; up to it marks may be wrong. -1: not yet known.
+        self._agreed_until = checkpointer.completed.end() - 1
+        self._doubtful_until = -1
+        """Up to which sequence marks may be wrong; -1 as long as the end is not known. What no
+        checkpoint covers the peer may have lost, though it acknowledged it: in a power cut, if it
+        does not sync its disk for each commit."""
 
         options = session.config.options_of(wire)
         self._only = None if options.document_ids is None else frozenset(options.document_ids)
@@ -87,10 +92,11 @@ class ActivePusher(Pusher):
     def _is_of_another_past(self, last_seq: int) -> bool:
         checkpointer = self._checkpointer
         if self._doubtful_until < 0:  # What is pulled from now on the peer has for certain.
-            self._doubtful_until = 0 if checkpointer.marks_hold else last_seq
-        if last_seq >= checkpointer.completed.end() - 1:
+            self._doubtful_until = last_seq
+        if last_seq >= self._agreed_until:
             return super()._is_of_another_past(last_seq)
         checkpointer.start_over()
+        self._agreed_until = 0
         self._doubtful_until = last_seq
         return True
 

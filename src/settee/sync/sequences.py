@@ -50,6 +50,19 @@ class SequenceSet:
         else:
             self.add_range(sequence, sequence + 1)
 
+    def add_all(self, sequences: Iterable[int]) -> None:
+        """Add integers; those that follow on each other in one step."""
+        start = end = -1
+        for sequence in sequences:
+            if sequence == end:
+                end += 1
+                continue
+            if end > start:
+                self.add_range(start, end)
+            start, end = sequence, sequence + 1
+        if end > start:
+            self.add_range(start, end)
+
     def add_range(self, start: int, end: int) -> None:
         """Add all of ``start <= sequence < end``."""
         if end <= start:
