@@ -111,10 +111,11 @@ class Model:
         if old is None or new is None:
             return None
         if old.deleted and not new.deleted:
-            again = self.killed.get(old.name, frozenset()) & new.log
+            killed = self.killed.get(old.name, frozenset())
+            again = killed & new.log
             # Written again by somebody, it may have lost to a write that knew of no deletion.
             written_again = any(write.over == old.name for write in self.writes.values())
-            merged = self.loses_names or (self.joins_roots and new.log - self.killed[old.name])
+            merged = self.loses_names or (self.joins_roots and new.log - killed)
             if again and not (written_again or merged or self._was_put_back(old.name)):
                 return "I3", f"{key} came back after its deletion with {sorted(again)[:3]}"
         if not old.deleted and not new.deleted and new.log < old.log:

@@ -58,6 +58,13 @@ def test_a_document_that_is_back_after_its_deletion_is_noticed_unless_it_was_wri
     assert model.follows(KEY, tombstone, Seen(False, again.log, "c@y", "")) is None
 
 
+def test_a_tombstone_that_a_resolver_made_may_be_written_over_too() -> None:
+    model = Model(joins_roots=True)
+    again = model.begin("p1", KEY, Seen(True, frozenset(), "b@x", ""), deletes=False)
+    merged = Seen(True, frozenset(), "b@x", "")
+    assert model.follows(KEY, merged, Seen(False, again.log, "c@y", "")) is None
+
+
 def test_a_peer_that_was_put_back_before_its_deletion_may_write_on() -> None:
     """Seed 88: it goes by the same name as before, so that what it writes stands above."""
     model = Model()
