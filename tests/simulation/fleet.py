@@ -125,7 +125,7 @@ class Fleet:
         self.loop = VirtualLoop()
         self.network = Network(self.loop, plan.seed, tell=tell)
         levels = {link.level for link in plan.links} if plan.merges else set()
-        self.model = Model(joins_roots=min(levels, default=4) < 4, loses_names=2 in levels)
+        self.model = Model(joins_roots=plan.merges, loses_names=2 in levels)
         self.devices: list[Device] = []
         self.links: list[Link] = []
         self.paths: set[tuple[str, str]] = set()
