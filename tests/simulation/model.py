@@ -119,10 +119,19 @@ class Model:
             merged = self.loses_names or (self.joins_roots and new.log - killed)
             if again and not (written_again or merged or self._was_put_back(old.name)):
                 return "I3", f"{key} came back after its deletion with {sorted(again)[:3]}"
-        if not old.deleted and not new.deleted and new.log < old.log:
+        is_back = not old.deleted and not new.deleted and new.log < old.log
+        if is_back and not self._minted_later(old.name, new.name):
             gone = sorted(old.log - new.log)
             return "I8", f"{key} went back: it lost {gone[:4]}"
         return None
+
+    def _minted_later(self, old: str, new: str) -> bool:
+        """Whether a rule made `new` out of two branches, by a clock that stood later than `old`.
+
+        It has no token of its own, and wins over an edit that it never saw, as any later one does.
+        """
+        times = [int(name.partition("@")[0], 16) for name in (old, new)]
+        return times[0] < times[1] and all(write.name != new for write in self.writes.values())
 
     def _was_put_back(self, tombstone: str) -> bool:
         """Whether the peer that made it was put back before it: what it writes next stands above.
@@ -152,7 +161,7 @@ class Model:
             if state.deleted:
                 if write.over and write.over == state.name:
                     return f"{write.key} is deleted as before {write.token} wrote it again"
-            elif state.log < write.log:
+            elif state.log < write.log and not self._minted_later(write.name, state.name):
                 return f"{write.key} is as before {write.token}: it has {sorted(state.log)[-2:]}"
             elif merges and write.key not in self.mortal and write.token not in state.log:
                 return f"{write.key} lacks {write.token}, though all conflicts were merged"

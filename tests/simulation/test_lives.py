@@ -39,6 +39,8 @@ def test_a_body_that_lost_a_token_has_gone_back() -> None:
     assert problem is not None
     assert problem[0] == "I8"
     assert model.follows(KEY, new, old) is None
+    joined = Seen(False, new.log, "c@x", "")  # Seed 830: made of two branches, by a later clock.
+    assert model.follows(KEY, old, joined) is None
 
 
 def test_a_document_that_is_back_after_its_deletion_is_noticed_unless_it_was_written_again() -> (
