@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from settee.doc.blob import Prover
 from settee.doc.records import Applied, Outcome
-from settee.errors import ClosedError, NotFoundError, SetteeError
+from settee.errors import ClosedError, NotFoundError, SetteeError, StoreError
 from settee.limits import BASES_READ_BYTES_MAX, BLOB_CHUNK_BYTES
 from settee.peer.hooks import Hooks
 from settee.peer.runtime import Runtime, as_settee_error
@@ -77,8 +77,6 @@ class EffectRunner:
         self._refuse = refuse
         self._hooks = hooks
         self._writers: dict[str, BlobWriter] = {}  # Blob worker only.
-        self._unwritten: dict[str, SetteeError] = {}
-        """Of blobs that could not be written: why, for the pieces that were on their way then."""
         self._staged: dict[str, StagedBlob] = {}  # Blob worker only.
         self._leases: dict[str, Callable[[], None]] = {}  # Blob worker only.
         self._closed = False
@@ -332,24 +330,20 @@ class EffectRunner:
 
     def _write_blob(self, effect: WriteBlob) -> None:
         digest = effect.digest
+        if effect.first:
+            self._writers[digest] = self._store.blobs.writer()
+        writer = self._writers.get(digest)
+        if writer is None:  # It was on its way when a piece before it failed, for which see there.
+            raise StoreError(f"the blob {digest} was given up: a piece before this one failed")
         try:
-            if effect.first:
-                self._unwritten.pop(digest, None)
-                self._writers[digest] = self._store.blobs.writer()
-            elif digest in self._unwritten:
-                raise self._unwritten[digest]
-            writer = self._writers[digest]
             writer.write(effect.data)
             if effect.last:
                 staged = writer.finish(expected_digest=digest, expected_length=effect.length)
                 self._staged[digest] = staged
                 del self._writers[digest]
-        except SetteeError as exc:
-            broken = self._writers.pop(digest, None)
-            if broken is not None:
-                broken.abort()
-            if not effect.last:
-                self._unwritten[digest] = exc
+        except SetteeError:
+            del self._writers[digest]
+            writer.abort()
             raise
 
     def _blob_length(self, digest: str) -> int | None:
@@ -396,7 +390,6 @@ class EffectRunner:
         for writer in self._writers.values():
             writer.abort()
         self._writers.clear()
-        self._unwritten.clear()
         self._store.blobs.discard(self._staged.values())
         self._staged.clear()
         self._release(set(self._leases))
