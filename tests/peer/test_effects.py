@@ -25,6 +25,7 @@ from settee.sync.effects import (
     ReadPeerCheckpoints,
     ReadRevisions,
     RecordMarks,
+    ReleaseBlobs,
     SaveOwnCheckpoint,
     SavePeerCheckpoint,
     SaveRevisions,
@@ -211,6 +212,41 @@ def test_pieces_on_their_way_when_one_could_not_be_written_fail_too(
     assert blobs.length(DIGEST) == len(CONTENT)
 
 
+def test_blobs_that_no_revision_names_any_more_are_removed_and_not_kept(
+    asker: Asker, tmp_path: Path
+) -> None:
+    blobs = asker.runner._store.blobs
+    other = "sha1-" + "A" * 27 + "="
+    assert asker.ask(FindMissingBlobs([DIGEST, other])) == [DIGEST, other]
+    asker.ask(WriteBlob(DIGEST, CONTENT, True, True, None))
+    assert asker.ask(ReleaseBlobs([DIGEST])) is None
+    left = [path for path in blobs.directory.rglob("*") if path.is_file()]
+    assert [path for path in left if path.suffix != ".lock"] == []
+    assert set(blobs._counted_leases()) == {other}
+    asker.ask(WriteBlob(DIGEST, CONTENT, True, True, None))  # As good as never seen.
+    asker.ask(SaveRevisions(0, [revision(b"{}", DIGEST)], ConflictPolicy.REFUSE))
+    assert blobs.length(DIGEST) == len(CONTENT)
+
+
+def test_a_blob_is_kept_until_the_last_save_of_a_session_that_has_ended(
+    asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime, blobs = asker.runner._runtime, asker.runner._store.blobs
+    asker.ask(FindMissingBlobs([DIGEST]))
+    asker.ask(piece(CONTENT))
+    disk = Held(runtime.placing.submit)
+    monkeypatch.setattr(runtime, "placing", disk)
+    save = SaveRevisions(0, [revision(b"{}", DIGEST)], ConflictPolicy.RESOLVE)
+    asker.runner.run([(99, save)])
+    asker.runner.close()
+    asker.elapse()
+    assert set(blobs._counted_leases()) == {DIGEST}
+    disk.go_on()
+    asker.elapse()
+    assert blobs.length(DIGEST) == len(CONTENT)
+    assert not blobs._counted_leases()
+
+
 def test_pieces_that_came_together_are_one_job(
     asker: Asker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,4 +281,6 @@ def test_a_batch_whose_blobs_can_not_be_made_durable_leaves_nothing_behind(
     assert asker.ask(ReadHeld(0, ["apples"])) == [None], "a document would name what is not there"
     left = [path for path in blobs.directory.rglob("*") if path.is_file()]
     assert [path for path in left if path.suffix != ".lock"] == []
+    asker.runner.close()  # As the session does at such a failure.
+    asker.elapse()
     assert not blobs._counted_leases()

@@ -70,6 +70,8 @@ class MemoryStorage:
         self.peers: dict[str, tuple[str, bytes]] = {}
         self.blobs: dict[str, bytes] = {}
         self.staged: dict[str, bytes] = {}
+        self.kept: set[str] = set()
+        """Blobs that nobody may remove, for a session relies on them."""
         self.writing: dict[str, bytearray] = {}
         self.bodies: dict[tuple[int, str, str], bytes] = {}
         self.time_max = 2**62
@@ -238,6 +240,7 @@ class MemoryStorage:
                 if digest in self.staged:
                     self.blobs[digest] = self.staged.pop(digest)
                 assert digest in self.blobs, "a row finds its blobs"
+                assert digest in self.kept, "nobody may remove a blob before its row is there"
         return [self._apply(c, item, policy) for item in revisions]
 
     def _RecordMarks(self, c: int, marks: list[tuple[str, str]]) -> None:
@@ -345,7 +348,13 @@ class MemoryStorage:
             self._put(c, doc_id, state, doc.body, doc.blobs)
 
     def _FindMissingBlobs(self, digests: list[str]) -> list[str]:
+        self.kept.update(digests)
         return [digest for digest in digests if digest not in self.blobs]
+
+    def _ReleaseBlobs(self, digests: list[str]) -> None:
+        for digest in digests:
+            self.kept.remove(digest)
+            self.staged.pop(digest, None)
 
     def _OpenBlob(self, digest: str) -> int | None:
         data = self.blobs.get(digest)
@@ -357,13 +366,10 @@ class MemoryStorage:
         return self.blobs[digest][offset : offset + size]
 
     def _WriteBlob(
-        self, digest: str, data: bytes, first: bool, last: bool, length: int | None, abort: bool
+        self, digest: str, data: bytes, first: bool, last: bool, length: int | None
     ) -> None:
         if first:
             self.writing[digest] = bytearray()
-        if abort:
-            self.writing.pop(digest, None)
-            return
         self.writing[digest] += data
         if last:
             whole = bytes(self.writing.pop(digest))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from settee.doc.blob import Prover
+from settee.doc.records import RevisionIn
 from settee.errors import PeerProtocolError, StoreError
 from settee.limits import (
     BLOB_BYTES_MAX,
@@ -15,6 +16,7 @@ from settee.sync import blobs as blobs_module
 from settee.sync import effects as asks
 from settee.sync import session as session_module
 from settee.sync.events import Activity
+from settee.sync.options import CollectionOptions
 from tests.sync.peers import (
     DEFAULT,
     Driven,
@@ -322,6 +324,139 @@ def test_a_blob_is_looked_up_anew_after_its_revision_was_refused() -> None:
     peer.stream(peer.take("getAttachment"), [b"hello"])
     peer.run()
     assert not peer.replies[token].error
+
+
+# --- keeping what a revision on its way names ----------------------------------------------------
+
+
+def kept(driven: Driven) -> set[str]:
+    assert driven.storage.staged.keys() <= driven.storage.kept
+    return driven.storage.kept
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_blob_is_kept_from_its_look_up_until_its_revision_is_saved(known: bool) -> None:
+    driven, peer = taking()
+    if known:
+        driven.storage.attach(b"hello")
+    driven.delayed.add(asks.SaveRevisions)
+    token = push_doc(peer, blob_of(b"hello"))
+    if not known:
+        peer.stream(peer.take("getAttachment"), [b"hello"])
+        peer.run()
+    assert kept(driven) == {digest_of(b"hello")}
+    driven.release()
+    peer.run()
+    assert not peer.replies[token].error
+    assert kept(driven) == set()
+    assert driven.count(asks.ReleaseBlobs) == 1
+
+
+def test_a_revision_given_up_for_a_missing_blob_lets_go_of_all_that_it_names() -> None:
+    """Seed 659 of the simulation: the blob was kept, with nothing to name it, for days."""
+    driven, peer = taking()
+    one, two = blob_of(b"one"), blob_of(b"two")
+    token = push_doc(peer, one, two)
+    requests = {r.properties["digest"]: r for r in peer.take_all("getAttachment")}
+    peer.stream(requests[digest_of(b"one")], [b"one"])
+    peer.run()
+    assert driven.storage.staged == {digest_of(b"one"): b"one"}
+    peer.refuse(requests[digest_of(b"two")], 404)
+    peer.run()
+    assert error_of(peer.replies[token]) == ("HTTP", 404)
+    assert driven.storage.staged == {}
+    assert kept(driven) == set()
+    token = push_doc(peer, one)  # Whole enough this time, and fetched once more.
+    peer.stream(peer.take("getAttachment"), [b"one"])
+    peer.run()
+    assert not peer.replies[token].error
+
+
+@pytest.mark.parametrize("first_is_saved", [True, False])
+def test_what_two_revisions_name_is_kept_until_the_last_of_them_is_done(
+    first_is_saved: bool,
+) -> None:
+    driven, peer = taking()
+    if not first_is_saved:
+        driven.storage.save("first", {"mine": 1})
+    shared, late = blob_of(b"shared"), blob_of(b"late")
+    first = push_doc(peer, shared, doc_id="first")
+    second = push_doc(peer, shared, late, doc_id="second")
+    requests = {r.properties["digest"]: r for r in peer.take_all("getAttachment")}
+    assert len(requests) == 2
+    peer.stream(requests[digest_of(b"shared")], [b"shared"])
+    peer.run()
+    assert peer.replies[first].error is not first_is_saved
+    assert kept(driven) == {digest_of(b"shared"), digest_of(b"late")}
+    peer.stream(requests[digest_of(b"late")], [b"late"])
+    peer.run()
+    assert not peer.replies[second].error
+    assert kept(driven) == set()
+
+
+def test_a_blob_named_anew_in_the_moment_of_its_release_is_not_released() -> None:
+    driven, peer = taking()
+    shared, lost = blob_of(b"shared"), blob_of(b"lost")
+    first = push_doc(peer, shared, lost, doc_id="first")
+    requests = {r.properties["digest"]: r for r in peer.take_all("getAttachment")}
+    peer.stream(requests[digest_of(b"shared")], [b"shared"])
+    peer.run()
+    peer.refuse(requests[digest_of(b"lost")], 404)
+    second = push_doc(peer, shared, doc_id="second")  # Both come at once.
+    assert error_of(peer.replies[first]) == ("HTTP", 404)
+    assert not peer.replies[second].error
+    assert not peer.take_all("getAttachment"), "it is here still"
+    assert kept(driven) == set()
+    assert driven.count(asks.ReleaseBlobs) == 2
+
+
+@pytest.mark.parametrize("decided", [True, False])
+def test_a_conflict_keeps_its_blobs_until_the_application_has_decided(decided: bool) -> None:
+    options = (CollectionOptions(resolver=True),)
+    driven = Driven(active(push=False, options=options), MemoryStorage("a"))
+    driven.storage.save("doc", {"mine": 1})
+    peer = opened(driven)
+    peer.reply(peer.take("subChanges"))
+    peer.send("changes", [[1, "doc", "1-aa"]])
+    peer.run()
+    token = push_doc(peer, blob_of(b"hello"))
+    driven.delayed.add(asks.ResolveConflicts)
+    peer.stream(peer.take("getAttachment"), [b"hello"])
+    peer.run()
+    assert token not in peer.replies
+    assert kept(driven) == {digest_of(b"hello")}
+    if not decided:
+        [(ticket, _)] = driven.waiting
+        driven.waiting = [(ticket, [StoreError("the resolver failed")])]
+    driven.release()
+    peer.run()
+    assert peer.replies[token].error is not decided
+    assert kept(driven) == set()
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_a_blob_is_kept_while_the_filter_is_asked_again(accepted: bool) -> None:
+    storage = MemoryStorage("b", marks=False)
+    asked: list[set[str]] = []
+
+    def may(_: RevisionIn) -> bool | str:
+        asked.append(set(storage.kept))
+        if len(asked) == 1:
+            storage.save("doc", {"theirs": True})  # In the very moment of being asked.
+            return ""
+        return accepted and storage.docs[0]["doc"].state.tid
+
+    storage.may_pull = may
+    options = (CollectionOptions(pull_filter=True),)
+    driven = Driven(passive(options=options, resolves=True), storage)
+    peer = ScriptedPeer(driven)
+    token = push_doc(peer, blob_of(b"hello"))
+    peer.stream(peer.take("getAttachment"), [b"hello"])
+    peer.run()
+    assert asked == [set(), {digest_of(b"hello")}]
+    assert peer.replies[token].error is not accepted
+    assert not peer.take_all("getAttachment")
+    assert kept(driven) == set()
 
 
 # --- serving -------------------------------------------------------------------------------------

@@ -11,10 +11,9 @@ import concurrent.futures
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from settee.doc.blob import Prover
-from settee.doc.records import Applied, Outcome
 from settee.errors import ClosedError, NotFoundError, SetteeError, StoreError
 from settee.limits import BASES_READ_BYTES_MAX, BLOB_CHUNK_BYTES
 from settee.peer.hooks import Hooks
@@ -39,6 +38,7 @@ from settee.sync.effects import (
     ReadPeerCheckpoints,
     ReadRevisions,
     RecordMarks,
+    ReleaseBlobs,
     Renew,
     ResolveConflicts,
     SaveOwnCheckpoint,
@@ -48,9 +48,6 @@ from settee.sync.effects import (
 )
 
 __all__ = ["EffectRunner"]
-
-_UNDECIDED: Final = frozenset({Outcome.CONFLICT, Outcome.CHANGED})
-"""Outcomes after which the application is asked before something is saved after all."""
 
 Answer = Callable[[int, object], None]
 Refuse = Callable[[int, SetteeError], None]
@@ -128,6 +125,8 @@ class EffectRunner:
                 self._on_blobs(ticket, lambda: self._store.blobs.read_at(digest, offset, size))
             case FindMissingBlobs(digests):
                 self._on_blobs(ticket, partial(self._missing, digests))
+            case ReleaseBlobs(digests):
+                self._on_blobs(ticket, partial(self._release, digests))
             case ProveBlob(digest, nonce):
                 self._on_blobs(ticket, partial(self._prove, digest, nonce))
             case KeepBases():
@@ -188,10 +187,7 @@ class EffectRunner:
             case PurgeDocuments(collection, doc_ids):
                 return hooks.purge(collection, doc_ids)
             case ResolveConflicts(collection, items):
-                try:
-                    return hooks.resolve(collection, items, self._remote)
-                finally:
-                    self._let_go(effect)
+                return hooks.resolve(collection, items, self._remote)
 
     def _job(self, ticket: int, job: Callable[[], object], deliver: bool = True) -> None:
         try:
@@ -235,23 +231,16 @@ class EffectRunner:
     # --- blobs ------------------------------------------------------------------------------------
 
     def _place_then_save(self, ticket: int, effect: SaveRevisions) -> None:
-        """Hand the blobs of a batch, and what keeps them, to the worker that makes them durable.
+        """Hand the blobs of a batch to the worker that makes them durable.
 
         While it waits for the disk the next blobs are written; they are the next batch.
         """
         digests = {digest for revision in effect.revisions for digest in revision.blobs}
         staged = [self._staged.pop(d) for d in digests & self._staged.keys()]
-        leases = {d: self._leases.pop(d) for d in digests & self._leases.keys()}
-        place = partial(self._place, ticket, effect, staged, leases)
+        place = partial(self._place, ticket, effect, staged)
         self._runtime.placing.submit(partial(self._job, ticket, place, False))
 
-    def _place(
-        self,
-        ticket: int,
-        effect: SaveRevisions,
-        staged: list[StagedBlob],
-        leases: dict[str, Callable[[], None]],
-    ) -> None:
+    def _place(self, ticket: int, effect: SaveRevisions, staged: list[StagedBlob]) -> None:
         """Make the blobs of a batch durable, then write its rows; on the placing worker."""
         try:
             if staged:
@@ -259,55 +248,8 @@ class EffectRunner:
             future = self._store.submit(partial(self._save, effect))
         except BaseException:
             self._store.blobs.discard(staged)
-            _call(leases.values())
             raise
-        future.add_done_callback(partial(self._placed, effect, leases))
         future.add_done_callback(partial(self._written, ticket))
-        future.add_done_callback(partial(self._told, effect, leases))
-
-    def _placed(
-        self,
-        effect: SaveRevisions,
-        leases: dict[str, Callable[[], None]],
-        future: concurrent.futures.Future[list[Applied]],
-    ) -> None:
-        """Keep on the blobs of what was not decided yet: no row names them, `compact` would."""
-        kept = leases.keys() & _blobs_of(effect, future, _UNDECIDED)
-        if not kept:
-            return
-        with contextlib.suppress(ClosedError):
-            self._runtime.blobs.submit(partial(self._keep, {d: leases.pop(d) for d in kept}))
-
-    def _told(
-        self,
-        effect: SaveRevisions,
-        leases: dict[str, Callable[[], None]],
-        future: concurrent.futures.Future[list[Applied]],
-    ) -> None:
-        """Let go of the other blobs; of those of what was refused when the session knows.
-
-        It may ask at once for the same revision to be saved in another way.
-        """
-        refused = leases.keys() & _blobs_of(effect, future, frozenset({Outcome.REFUSED}))
-        late = [leases.pop(digest) for digest in refused]
-        _call(leases.values())
-        if late:
-            self._runtime.call(self._runtime.blobs.submit, partial(_call, late))
-
-    def _keep(self, leases: dict[str, Callable[[], None]]) -> None:
-        spare = [lease for digest, lease in leases.items() if digest in self._leases]
-        self._leases = {**leases, **self._leases}
-        _call(spare)
-        if self._closed:
-            self._release(set(self._leases))
-
-    def _let_go(self, effect: ResolveConflicts) -> None:
-        digests = {digest for item in effect.revisions for digest in item.blobs}
-        with contextlib.suppress(ClosedError):
-            self._runtime.blobs.submit(lambda: self._release(digests & self._leases.keys()))
-
-    def _release(self, digests: set[str]) -> None:
-        _call([self._leases.pop(digest) for digest in digests])
 
     def _missing(self, digests: list[str]) -> list[str]:
         """Look for blobs, and keep those that are there until a revision names them."""
@@ -316,6 +258,13 @@ class EffectRunner:
             if digest not in self._leases:
                 self._leases[digest] = blobs.lease([digest])
         return blobs.missing(digests)
+
+    def _release(self, digests: Iterable[str]) -> None:
+        """Keep blobs no more, which a revision names by now or none is going to."""
+        self._store.blobs.discard([self._staged.pop(d) for d in digests if d in self._staged])
+        for digest in digests:
+            if digest in self._leases:
+                self._leases.pop(digest)()
 
     def _write_pieces(self, pieces: list[tuple[int, WriteBlob]]) -> None:
         outcomes: list[tuple[int, Exception | None]] = []
@@ -392,23 +341,21 @@ class EffectRunner:
         self._writers.clear()
         self._store.blobs.discard(self._staged.values())
         self._staged.clear()
-        self._release(set(self._leases))
+        leases, self._leases = list(self._leases.values()), {}
+        if leases:  # What is being saved relies on them.
+            try:
+                self._runtime.placing.submit(partial(self._let_go, leases))
+            except ClosedError:
+                _call(leases)
 
-
-def _blobs_of(
-    effect: SaveRevisions,
-    future: concurrent.futures.Future[list[Applied]],
-    outcomes: frozenset[Outcome],
-) -> set[str]:
-    """Return the blobs of the revisions with which a save ended so; none if it failed."""
-    if future.exception() is not None:
-        return set()
-    return {
-        digest
-        for revision, applied in zip(effect.revisions, future.result(), strict=True)
-        if applied.outcome in outcomes
-        for digest in revision.blobs
-    }
+    def _let_go(self, leases: list[Callable[[], None]]) -> None:
+        """Release leases after the last save; on the placing worker."""
+        try:
+            future = self._store.submit(lambda _: None)
+        except ClosedError:
+            _call(leases)
+        else:
+            future.add_done_callback(lambda _: _call(leases))
 
 
 def _call(releases: Iterable[Callable[[], None]]) -> None:

@@ -59,6 +59,7 @@ class Coming(NamedTuple):
     sequence: str
     revision: RevisionIn
     references: Sequence[BlobReference]
+    """To the blobs that have not been looked for yet; those of the others are kept."""
     held_bytes: int
     """In memory: what came may have been deflated to next to nothing."""
     offered_to: int
@@ -232,6 +233,11 @@ class Arrivals:
         """What a revision was allowed over is not there any more: ask about what is."""
         self._to_filter.append(coming)
 
+    def let_go(self, coming: Coming) -> None:
+        """A revision has been saved, or given up: its blobs need not be kept for it any more."""
+        if coming.revision.blobs and not coming.references:
+            self._session.blobs.let_go(coming.revision.blobs)
+
     def _filter_answered(self, waiting: list[Coming], accepted: list[bool | str]) -> None:
         for coming, accept in zip(waiting, accepted, strict=True):
             self._under_way_count -= 1
@@ -256,11 +262,14 @@ class Arrivals:
     def _look_up_blobs(self) -> None:
         looking, self._looking = self._looking, []
         self._under_way_count += len(looking)
+        blobs = self._session.blobs
+        for coming in looking:
+            blobs.keep(coming.revision.blobs)
         digests = {
             digest
             for coming in looking
             for digest in coming.revision.blobs
-            if not self._session.blobs.is_staged(digest)
+            if not blobs.is_staged(digest)
         }
         if digests:
             self._session.ask(
@@ -278,6 +287,7 @@ class Arrivals:
                 for r in coming.references
                 if r.digest in absent and not blobs.is_staged(r.digest)
             }
+            coming = coming._replace(references=())
             if not wanted:
                 self._under_way_count -= 1
                 self._puller.ready(coming)

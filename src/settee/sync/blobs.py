@@ -27,7 +27,7 @@ from settee.limits import (
     NONCE_BYTES_MAX,
     NONCE_BYTES_MIN,
 )
-from settee.sync.effects import OpenBlob, ProveBlob, ReadBlob, WriteBlob
+from settee.sync.effects import OpenBlob, ProveBlob, ReadBlob, ReleaseBlobs, WriteBlob
 from settee.sync.messages import TRANSIENT_CLOSE, error_of_reply, is_true, status_of_error
 
 if TYPE_CHECKING:
@@ -82,7 +82,11 @@ class BlobExchange:
         self._fetching: dict[str, BlobFetch] = {}
         self._queued: deque[BlobFetch] = deque()
         self._running = 0
-        self._staged: Counter[str] = Counter()
+        self._staged: set[str] = set()
+        self._named: Counter[str] = Counter()
+        """By how many revisions that are on their way."""
+        self._unnamed: set[str] = set()
+        """By none any more, and storage does not know yet."""
         self._allowed: Counter[str] = Counter()
         self._serving: dict[int, _Serving] = {}
         self._opening = 0
@@ -107,13 +111,27 @@ class BlobExchange:
     # --- fetching ---------------------------------------------------------------------------------
 
     def is_staged(self, digest: str) -> bool:
-        """Whether the blob was fetched in this session and waits for its revision to be saved."""
+        """Whether the blob was fetched in this session, for a revision that is on its way."""
         return digest in self._staged
 
-    def saved(self, digests: Iterable[str]) -> None:
-        """Forget that these are staged: a saved revision has taken them over."""
+    def keep(self, digests: Iterable[str]) -> None:
+        """A revision that names these is on its way: it may rely on them until `let_go`."""
+        self._named.update(digests)
+
+    def let_go(self, digests: Iterable[str]) -> None:
+        """Take `keep` back: the revision has been saved, or given up."""
         for digest in digests:
-            self._staged.pop(digest, None)
+            self._named[digest] -= 1
+            if self._named[digest] <= 0:
+                del self._named[digest]
+                self._unnamed.add(digest)
+
+    def _release(self) -> None:
+        digests = self._unnamed - self._named.keys()
+        self._unnamed.clear()
+        self._staged -= digests
+        if digests:
+            self._session.ask(ReleaseBlobs(sorted(digests)), lambda _: None)
 
     def fetch(self, collection: int, doc_id: str, reference: BlobReference, done: Fetched) -> None:
         """Get a blob from the peer; `done` hears None when it is staged, or what went wrong.
@@ -129,6 +147,8 @@ class BlobExchange:
 
     def pump(self) -> None:
         """Send the requests that may go now, and serve those of the peer whose turn it is."""
+        if self._unnamed:
+            self._release()
         while self._queued and self._running < BLOBS_FETCHED_AT_ONCE_MAX:
             fetch = self._queued.popleft()
             self._running += 1
@@ -192,7 +212,7 @@ class BlobExchange:
         self._running -= 1
         del self._fetching[digest]
         if error is None:
-            self._staged[digest] += 1
+            self._staged.add(digest)
         for done in fetch.waiting:
             done(error)
 

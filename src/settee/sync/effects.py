@@ -33,6 +33,7 @@ __all__ = [
     "ReadPeerCheckpoints",
     "ReadRevisions",
     "RecordMarks",
+    "ReleaseBlobs",
     "Renew",
     "ResolveConflicts",
     "SaveOwnCheckpoint",
@@ -189,7 +190,19 @@ class Renew(NamedTuple):
 
 
 class FindMissingBlobs(NamedTuple):
-    """Answer: those of `digests` that are not held."""
+    """Answer: those of `digests` that are not held.
+
+    From now on all are kept, also those to come, until `ReleaseBlobs` or the session's end.
+    """
+
+    digests: list[str]
+
+
+class ReleaseBlobs(NamedTuple):
+    """No revision that is on its way names these any more. Answer: None.
+
+    Only rows keep them from now on; what is staged of them is removed.
+    """
 
     digests: list[str]
 
@@ -212,7 +225,7 @@ class WriteBlob(NamedTuple):
     """Append to the blob being received under `digest`; the last piece verifies digest and length.
 
     Pieces of one blob are carried out in order. Answer: None. The verified blob stays staged until
-    a `SaveRevisions` names it. `data` is empty and `abort` is set to give a started blob up.
+    a `SaveRevisions` names it.
     """
 
     digest: str
@@ -220,7 +233,6 @@ class WriteBlob(NamedTuple):
     first: bool
     last: bool
     length: int | None
-    abort: bool = False
 
 
 class ProveBlob(NamedTuple):
@@ -249,6 +261,7 @@ Effect: TypeAlias = (
     | RecordMarks
     | Renew
     | FindMissingBlobs
+    | ReleaseBlobs
     | OpenBlob
     | ReadBlob
     | WriteBlob

@@ -390,6 +390,7 @@ class Puller:
         session, revision = self._session, coming.revision
         self._promised.discard(revision.doc_id)
         session.inbound_bytes -= coming.held_bytes
+        self._arrivals.let_go(coming)
         session.report(self._collection, False, revision.doc_id, revision.deleted, error)
         self.refuse(coming, status, why)
         self._settled(coming.sequence, come_back=later)
@@ -554,8 +555,7 @@ class Puller:
             self._promised.discard(revision.doc_id)
             session.inbound_bytes -= coming.held_bytes
             self._settled(coming.sequence, come_back=outcome is Outcome.AHEAD)
-            if revision.blobs:
-                session.blobs.saved(revision.blobs)  # Whatever became of the revision.
+            self._arrivals.let_go(coming)
             if outcome is Outcome.STORED or outcome is Outcome.RESOLVED:
                 stored += 1
                 stored_bytes += len(revision.body)
