@@ -167,8 +167,15 @@ BASES_READ_BYTES_MAX: Final = 8 * 2**20
 BLOB_CHUNK_BYTES: Final = 64 * 1024
 """A blob is read and written in pieces of this size."""
 
-BLOBS_FETCHED_AT_ONCE_MAX: Final = 8
-"""`getAttachment` requests out at once, per link."""
+BLOBS_FETCHED_AT_ONCE_MAX: Final = 32
+"""`getAttachment` requests out at once, per link, while what they ask for is small."""
+
+BLOBS_FETCHED_AT_ONCE_BYTES_MAX: Final = 4 * 2**20
+"""What is small: bytes of all blobs that are being fetched. A lost connection loses what came of
+them, so large ones are not all begun at once."""
+
+LARGE_BLOBS_FETCHED_AT_ONCE_MAX: Final = 8
+"""`getAttachment` requests out at once, per link, whatever they ask for."""
 
 BLOBS_SERVED_AT_ONCE_MAX: Final = 64
 """Blobs being sent at once, per link; each has a buffer. Further requests wait for their turn."""

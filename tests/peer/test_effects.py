@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from settee.doc.records import ConflictPolicy, Outcome, RevisionIn
-from settee.errors import DiskFullError, InvalidDocumentError, SetteeError, StoreError
+from settee.errors import DiskFullError, InvalidDocumentError, StoreError
 from settee.peer.effects import EffectRunner
 from settee.sync.effects import (
     Effect,
+    Failed,
     FindMissingBlobs,
     OpenBlob,
     ProveBlob,
@@ -47,9 +48,7 @@ class Asker:
         store = peer.db._store
         keys = [row.key for row in store.collections()]
         remote = store.write(lambda writer: _remote(writer))
-        self.runner = EffectRunner(
-            peer.runtime, store, keys, remote, self.answers.__setitem__, self.answers.__setitem__
-        )
+        self.runner = EffectRunner(peer.runtime, store, keys, remote, self.answers.__setitem__)
         self._ticket = 0
 
     def elapse(self) -> None:
@@ -60,8 +59,8 @@ class Asker:
         self.runner.run([(self._ticket, effect)])
         self.elapse()
         answer = self.answers.pop(self._ticket)
-        if isinstance(answer, SetteeError):
-            raise answer
+        if isinstance(answer, Failed):
+            raise answer.error
         return answer
 
 
@@ -260,7 +259,9 @@ def test_pieces_that_came_together_are_one_job(
     worker.go_on()
     asker.elapse()
     assert [asker.answers[n] for n in range(5)] == [None] * 5
-    assert isinstance(asker.answers[5], InvalidDocumentError)  # Its neighbours are written.
+    refused = asker.answers[5]
+    assert isinstance(refused, Failed)
+    assert isinstance(refused.error, InvalidDocumentError)  # Its neighbours are written.
 
 
 def test_a_batch_whose_blobs_can_not_be_made_durable_leaves_nothing_behind(

@@ -474,9 +474,8 @@ class Driven:
 
     def _answer(self, ticket: int, result: Any) -> None:
         if isinstance(result, SetteeError):
-            self.session.refuse(ticket, result, self.now)
-        else:
-            self.session.answer(ticket, result, self.now)
+            result = asks.Failed(result)
+        self.session.answer([(ticket, result)], self.now)
         self._look()
 
     def _look(self) -> None:

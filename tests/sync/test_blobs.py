@@ -10,6 +10,7 @@ from settee.limits import (
     BLOBS_FETCHED_AT_ONCE_MAX,
     BLOBS_SERVED_AT_ONCE_MAX,
     INBOUND_BYTES_MAX,
+    LARGE_BLOBS_FETCHED_AT_ONCE_MAX,
     NONCE_BYTES_MIN,
 )
 from settee.sync import blobs as blobs_module
@@ -138,6 +139,34 @@ def test_only_so_many_are_fetched_at_once_and_the_rest_in_turn() -> None:
     assert fetched == len(datas)
     assert not peer.replies[token].error
     assert driven.storage.blobs == by_digest
+
+
+@pytest.mark.parametrize(
+    ("lengths", "asked"),
+    [
+        ([5_000_000] * 20, LARGE_BLOBS_FETCHED_AT_ONCE_MAX),
+        ([None] * 20, LARGE_BLOBS_FETCHED_AT_ONCE_MAX),
+        ([300_000] * 20, 13),  # 4 MiB, nearly.
+        ([5_000_000] + [1000] * 20, LARGE_BLOBS_FETCHED_AT_ONCE_MAX),
+        ([1000] * 20 + [5_000_000] + [1000] * 20, 20),
+    ],
+)
+def test_of_large_blobs_fewer_are_fetched_at_once(lengths: list[int | None], asked: int) -> None:
+    """What came of them would be lost with the connection."""
+    driven, peer = taking()
+    blobs = [blob_of(b"%d" % n) | {"length": length} for n, length in enumerate(lengths)]
+    push_doc(peer, *blobs)
+    requests = peer.take_all("getAttachment")
+    assert len(requests) == asked
+    for request in requests:
+        peer.refuse(request, 404)
+    peer.run()
+    while more := peer.take_all("getAttachment"):
+        for request in more:
+            peer.refuse(request, 404)
+        peer.run()
+    assert driven.count(asks.WriteBlob) == 0
+    assert driven.session.blobs.is_idle
 
 
 def test_what_compresses_is_asked_for_compressed() -> None:

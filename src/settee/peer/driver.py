@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from settee.errors import ConnectionFailedError, SetteeError, SyncError
@@ -50,9 +51,10 @@ class SessionDriver:
         self._keys = list(keys)
         self._on_event = on_event
         self._log = peer_log("peer", peer=tag[0], session=tag[1])
-        self._runner = EffectRunner(
-            runtime, store, keys, remote, self._answered, self._refused, hooks
-        )
+        self._inbox: deque[tuple[int, object] | list[int]] = deque()
+        """From other threads: answers to effects, and lists of collections that have changed."""
+        self._waking = False
+        self._runner = EffectRunner(runtime, store, keys, remote, self._answered, hooks)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
         self._paused = False
@@ -106,16 +108,36 @@ class SessionDriver:
         if commit.external:
             changed = list(range(len(self._keys)))
         if changed:
-            self._runtime.call(self._local_changed, changed)
-
-    def _local_changed(self, changed: list[int]) -> None:
-        self._step(self.session.local_changed, changed)
+            self._post(changed)
 
     def _answered(self, ticket: int, result: object) -> None:
-        self._step(self.session.answer, ticket, result)
+        """Runs on the worker that carried the effect out."""
+        self._post((ticket, result))
 
-    def _refused(self, ticket: int, error: SetteeError) -> None:
-        self._step(self.session.refuse, ticket, error)
+    def _post(self, item: tuple[int, object] | list[int]) -> None:
+        """Tell the session soon, with all else that there will be to tell by then."""
+        self._inbox.append(item)
+        if not self._waking:
+            self._waking = True
+            self._runtime.call(self._wake)
+
+    def _wake(self) -> None:
+        self._waking = False  # First: who posts from here on wakes again.
+        items = [self._inbox.popleft() for _ in range(len(self._inbox))]
+        self._step(self._tell, items)
+
+    def _tell(self, items: list[tuple[int, object] | list[int]], now: float) -> None:
+        answers: list[tuple[int, object]] = []
+        for item in items:
+            if isinstance(item, tuple):
+                answers.append(item)
+                continue
+            if answers:
+                self.session.answer(answers, now)
+                answers = []
+            self.session.local_changed(item, now)
+        if answers:
+            self.session.answer(answers, now)
 
     # --- whatever happens -------------------------------------------------------------------------
 

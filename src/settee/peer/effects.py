@@ -1,17 +1,18 @@
 """Carries out what a session asks of storage.
 
 Reads go to the runtime's reader, blobs to its blob worker and from there to the one that makes them
-durable, writes to the store's group commit; the answer comes back on the loop. Nothing here decides
-anything: that is the session's business.
+durable, writes to the store's group commit. Nothing here decides anything: that is the session's
+business.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from settee.doc.blob import Prover
 from settee.errors import ClosedError, NotFoundError, SetteeError, StoreError
@@ -22,6 +23,7 @@ from settee.store import Store, Writer, bases, checkpoints, feed, marks, revisio
 from settee.store.blobs import BlobWriter, StagedBlob
 from settee.sync.effects import (
     Effect,
+    Failed,
     FilterPull,
     FilterPush,
     FindMissingBlobs,
@@ -49,8 +51,13 @@ from settee.sync.effects import (
 
 __all__ = ["EffectRunner"]
 
-Answer = Callable[[int, object], None]
-Refuse = Callable[[int, SetteeError], None]
+_OF_BLOBS: Final = (WriteBlob, ReadBlob, OpenBlob, FindMissingBlobs, ReleaseBlobs, ProveBlob)
+
+Deliver = Callable[[int, object], None]
+"""Takes the ticket of an effect and its answer, which is `Failed` if it has none; on any thread."""
+
+_GATHERED_BYTES_MAX: Final = 2**18
+"""Of pieces of a blob that are written as one: no more than is worth a copy."""
 
 
 class EffectRunner:
@@ -62,52 +69,47 @@ class EffectRunner:
         store: Store,
         keys: Sequence[int],
         remote: int | None,
-        answer: Answer,
-        refuse: Refuse,
+        deliver: Deliver,
         hooks: Hooks | None = None,
     ) -> None:
         self._runtime = runtime
         self._store = store
         self._keys = list(keys)
         self._remote = remote
-        self._answer = answer
-        self._refuse = refuse
+        self._deliver = deliver
         self._hooks = hooks
         self._writers: dict[str, BlobWriter] = {}  # Blob worker only.
         self._staged: dict[str, StagedBlob] = {}  # Blob worker only.
         self._leases: dict[str, Callable[[], None]] = {}  # Blob worker only.
+        self._for_blobs: deque[tuple[int, Effect]] = deque()
+        self._unplaced: deque[tuple[int, SaveRevisions, list[StagedBlob]]] = deque()
         self._closed = False
 
     def run(self, effects: Sequence[tuple[int, Effect]]) -> None:
-        """Carry out effects; their answers arrive on the loop.
-
-        Pieces of blobs go to their worker, and their answers come back, together.
-        """
-        pieces = [(ticket, effect) for ticket, effect in effects if isinstance(effect, WriteBlob)]
+        """Carry out effects."""
+        blobs_wait = False
         for ticket, effect in effects:
-            if not isinstance(effect, WriteBlob):
-                self._run_one(ticket, effect)
-        if not pieces:
+            names_blobs = type(effect) is SaveRevisions and effect.has_blobs
+            if names_blobs or isinstance(effect, _OF_BLOBS):
+                self._for_blobs.append((ticket, effect))
+                blobs_wait = True
+                continue
+            try:
+                self._start(ticket, effect)
+            except ClosedError as exc:  # The database is being closed under the session.
+                self._failed(ticket, exc)
+        if not blobs_wait:
             return
         try:
-            self._runtime.blobs.submit(partial(self._write_pieces, pieces))
-        except ClosedError as exc:  # As in `_run_one`.
-            self._runtime.call(self._deliver_many, [(ticket, exc) for ticket, _ in pieces])
-
-    def _run_one(self, ticket: int, effect: Effect) -> None:
-        """Carry out one that is no piece of a blob."""
-        try:
-            self._start(ticket, effect)
-        except ClosedError as exc:  # The database is being closed under the session.
-            self._runtime.call(self._deliver_error, ticket, exc)
+            self._runtime.blobs.submit(self._run_on_blobs)
+        except ClosedError as exc:
+            while self._for_blobs:
+                self._failed(self._for_blobs.popleft()[0], exc)
 
     def _start(self, ticket: int, effect: Effect) -> None:
         match effect:
             case SaveRevisions():
-                if any(revision.blobs for revision in effect.revisions):
-                    self._on_blobs(ticket, partial(self._place_then_save, ticket, effect), False)
-                else:
-                    self._write(ticket, partial(self._save, effect))
+                self._write(ticket, partial(self._save, effect))
             case RecordMarks():
                 self._write(ticket, partial(self._mark, effect))
             case LearnNames():
@@ -119,22 +121,12 @@ class EffectRunner:
                 self._write(ticket, lambda w: checkpoints.save_own(w, id_, body))
             case SavePeerCheckpoint(id_, rev, body):
                 self._write(ticket, lambda w: checkpoints.set_peer(w, id_, rev, body))
-            case OpenBlob(digest):
-                self._on_blobs(ticket, partial(self._blob_length, digest))
-            case ReadBlob(digest, offset, size):
-                self._on_blobs(ticket, lambda: self._store.blobs.read_at(digest, offset, size))
-            case FindMissingBlobs(digests):
-                self._on_blobs(ticket, partial(self._missing, digests))
-            case ReleaseBlobs(digests):
-                self._on_blobs(ticket, partial(self._release, digests))
-            case ProveBlob(digest, nonce):
-                self._on_blobs(ticket, partial(self._prove, digest, nonce))
             case KeepBases():
                 self._write(ticket, bases.enable)
             case FilterPush() | FilterPull() | PurgeDocuments() | ResolveConflicts():
                 self._runtime.hooks.submit(partial(self._job, ticket, partial(self._ask, effect)))
             case _:
-                self._on_reader(ticket, partial(self._read, effect))
+                self._runtime.reader.submit(partial(self._job, ticket, partial(self._read, effect)))
 
     # --- reads ------------------------------------------------------------------------------------
 
@@ -169,12 +161,6 @@ class EffectRunner:
                     return [checkpoints.peer(reader, id_) for id_ in ids]
         raise AssertionError(f"no way to carry out {effect!r}")
 
-    def _on_reader(self, ticket: int, job: Callable[[], object]) -> None:
-        self._runtime.reader.submit(partial(self._job, ticket, job, True))
-
-    def _on_blobs(self, ticket: int, job: Callable[[], object], deliver: bool = True) -> None:
-        self._runtime.blobs.submit(partial(self._job, ticket, job, deliver))
-
     def _ask(self, effect: FilterPush | FilterPull | PurgeDocuments | ResolveConflicts) -> object:
         """Ask the application; on the hooks worker."""
         hooks = self._hooks
@@ -189,14 +175,13 @@ class EffectRunner:
             case ResolveConflicts(collection, items):
                 return hooks.resolve(collection, items, self._remote)
 
-    def _job(self, ticket: int, job: Callable[[], object], deliver: bool = True) -> None:
+    def _job(self, ticket: int, job: Callable[[], object]) -> None:
         try:
             result = job()
         except Exception as exc:
-            self._runtime.call(self._deliver_error, ticket, exc)
+            self._failed(ticket, exc)
         else:
-            if deliver:
-                self._runtime.call(self._deliver, ticket, result)
+            self._answer(ticket, result)
 
     # --- writes -----------------------------------------------------------------------------------
 
@@ -206,9 +191,9 @@ class EffectRunner:
     def _written(self, ticket: int, future: concurrent.futures.Future[Any]) -> None:
         exc = future.exception()
         if exc is None:
-            self._runtime.call(self._deliver, ticket, future.result())
+            self._answer(ticket, future.result())
         else:
-            self._runtime.call(self._deliver_error, ticket, exc)
+            self._failed(ticket, exc)
 
     def _save(self, effect: SaveRevisions, writer: Writer) -> object:
         return revisions.apply(
@@ -230,26 +215,74 @@ class EffectRunner:
 
     # --- blobs ------------------------------------------------------------------------------------
 
+    def _run_on_blobs(self) -> None:
+        """Carry out all that waits for the blob worker; pieces of a blob together.
+
+        There is one such job for each run: who comes later may find nothing.
+        """
+        pieces: dict[str, list[tuple[int, WriteBlob]]] = {}
+        for _ in range(len(self._for_blobs)):
+            ticket, effect = self._for_blobs.popleft()
+            match effect:
+                case WriteBlob(digest):
+                    pieces.setdefault(digest, []).append((ticket, effect))
+                case SaveRevisions():
+                    self._place_then_save(ticket, effect)
+                case _:
+                    self._job(ticket, partial(self._on_blobs, effect))
+        for each in pieces.values():
+            self._write_pieces(each)
+
+    def _on_blobs(self, effect: Effect) -> object:
+        match effect:
+            case OpenBlob(digest):
+                return self._blob_length(digest)
+            case ReadBlob(digest, offset, size):
+                return self._store.blobs.read_at(digest, offset, size)
+            case FindMissingBlobs(digests):
+                return self._missing(digests)
+            case ReleaseBlobs(digests):
+                self._release(digests)
+                return None
+            case ProveBlob(digest, nonce):
+                return self._prove(digest, nonce)
+        raise AssertionError(f"no way to carry out {effect!r}")
+
     def _place_then_save(self, ticket: int, effect: SaveRevisions) -> None:
         """Hand the blobs of a batch to the worker that makes them durable.
 
-        While it waits for the disk the next blobs are written; they are the next batch.
+        While it waits for the disk the next blobs are written, and wait with their batches.
         """
         digests = {digest for revision in effect.revisions for digest in revision.blobs}
         staged = [self._staged.pop(d) for d in digests & self._staged.keys()]
-        place = partial(self._place, ticket, effect, staged)
-        self._runtime.placing.submit(partial(self._job, ticket, place, False))
+        self._unplaced.append((ticket, effect, staged))
+        try:
+            self._runtime.placing.submit(self._place)
+        except ClosedError as exc:
+            self._failed(ticket, exc)
 
-    def _place(self, ticket: int, effect: SaveRevisions, staged: list[StagedBlob]) -> None:
-        """Make the blobs of a batch durable, then write its rows; on the placing worker."""
+    def _place(self) -> None:
+        """Make durable the blobs of all batches that wait, then write their rows.
+
+        On the placing worker. There is one such job for each batch: who comes later finds nothing.
+        """
+        batches: list[tuple[int, SaveRevisions, list[StagedBlob]]] = []
+        while self._unplaced:
+            batches.append(self._unplaced.popleft())
+        staged = [blob for _, _, blobs in batches for blob in blobs]
         try:
             if staged:
                 self._store.blobs.put_many(staged)
-            future = self._store.submit(partial(self._save, effect))
-        except BaseException:
+        except Exception as exc:
             self._store.blobs.discard(staged)
-            raise
-        future.add_done_callback(partial(self._written, ticket))
+            for ticket, _, _ in batches:
+                self._failed(ticket, exc)
+            return
+        for ticket, effect, _ in batches:
+            try:
+                self._write(ticket, partial(self._save, effect))
+            except ClosedError as exc:
+                self._failed(ticket, exc)
 
     def _missing(self, digests: list[str]) -> list[str]:
         """Look for blobs, and keep those that are there until a revision names them."""
@@ -267,27 +300,35 @@ class EffectRunner:
                 self._leases.pop(digest)()
 
     def _write_pieces(self, pieces: list[tuple[int, WriteBlob]]) -> None:
-        outcomes: list[tuple[int, Exception | None]] = []
-        for ticket, piece in pieces:
+        """Write pieces of one blob, as few as they can be made into."""
+        while pieces:
+            size, end = 0, 0
+            for _, piece in pieces:
+                size += len(piece.data)
+                if end and (piece.first or size > _GATHERED_BYTES_MAX):
+                    break
+                end += 1
+            together, pieces = pieces[:end], pieces[end:]
             try:
-                self._write_blob(piece)
+                self._write_blob([piece for _, piece in together])
             except Exception as exc:
-                outcomes.append((ticket, exc))
+                for ticket, _ in together:
+                    self._failed(ticket, exc)
             else:
-                outcomes.append((ticket, None))
-        self._runtime.call(self._deliver_many, outcomes)
+                for ticket, _ in together:
+                    self._answer(ticket, None)
 
-    def _write_blob(self, effect: WriteBlob) -> None:
-        digest = effect.digest
-        if effect.first:
+    def _write_blob(self, pieces: list[WriteBlob]) -> None:
+        digest, last = pieces[0].digest, pieces[-1]
+        if pieces[0].first:
             self._writers[digest] = self._store.blobs.writer()
         writer = self._writers.get(digest)
         if writer is None:  # It was on its way when a piece before it failed, for which see there.
             raise StoreError(f"the blob {digest} was given up: a piece before this one failed")
         try:
-            writer.write(effect.data)
-            if effect.last:
-                staged = writer.finish(expected_digest=digest, expected_length=effect.length)
+            writer.write(last.data if len(pieces) == 1 else b"".join(p.data for p in pieces))
+            if last.last:
+                staged = writer.finish(expected_digest=digest, expected_length=last.length)
                 self._staged[digest] = staged
                 del self._writers[digest]
         except SetteeError:
@@ -312,20 +353,12 @@ class EffectRunner:
 
     # --- answers ----------------------------------------------------------------------------------
 
-    def _deliver(self, ticket: int, result: object) -> None:
+    def _answer(self, ticket: int, result: object) -> None:
         if not self._closed:
-            self._answer(ticket, result)
+            self._deliver(ticket, result)
 
-    def _deliver_error(self, ticket: int, exc: BaseException) -> None:
-        if not self._closed:
-            self._refuse(ticket, as_settee_error(exc, "storing what a peer sent"))
-
-    def _deliver_many(self, outcomes: list[tuple[int, Exception | None]]) -> None:
-        for ticket, exc in outcomes:
-            if exc is None:
-                self._deliver(ticket, None)
-            else:
-                self._deliver_error(ticket, exc)
+    def _failed(self, ticket: int, exc: BaseException) -> None:
+        self._answer(ticket, Failed(as_settee_error(exc, "storing what a peer sent")))
 
     def close(self) -> None:
         """Give no more answers, and remove what was received and not saved."""

@@ -162,9 +162,17 @@ class BlobStore:
 
     def read_at(self, digest: str, offset: int, count: int) -> bytes:
         """Return at most `count` bytes from `offset` on, not verified. Raises NotFoundError."""
-        with self.open(digest) as reader:
-            reader.seek(offset)
-            return reader.read(count) or b""
+        path = self._path(digest)
+        piece = bytearray(count)
+        try:
+            with self._files.open(path) as file:
+                file.seek(offset)
+                size = self._files.read(file, memoryview(piece))
+        except FileNotFoundError as exc:
+            raise _not_found(digest) from exc
+        except OSError as exc:
+            raise translated_os(exc, path) from exc
+        return bytes(memoryview(piece)[:size])
 
     def read(self, digest: str) -> bytes:
         """Return a whole blob, verified. Raises NotFoundError, CorruptDatabaseError."""

@@ -22,8 +22,10 @@ from settee.ids import digest_bytes
 from settee.limits import (
     BLOB_BYTES_MAX,
     BLOB_CHUNK_BYTES,
+    BLOBS_FETCHED_AT_ONCE_BYTES_MAX,
     BLOBS_FETCHED_AT_ONCE_MAX,
     BLOBS_SERVED_AT_ONCE_MAX,
+    LARGE_BLOBS_FETCHED_AT_ONCE_MAX,
     NONCE_BYTES_MAX,
     NONCE_BYTES_MIN,
 )
@@ -42,6 +44,7 @@ class BlobFetch:
     """One `getAttachment` under way; also the token of its request."""
 
     __slots__ = (
+        "bytes_expected",
         "came",
         "collection",
         "doc_id",
@@ -59,6 +62,9 @@ class BlobFetch:
         self.started: bool = False
         self.failed: SetteeError | None = None
         self.came: int = 0
+        length = reference.length
+        self.bytes_expected: int = BLOBS_FETCHED_AT_ONCE_BYTES_MAX if length is None else length
+        """As far as the reference says; it counts as large if it says nothing."""
 
 
 class _Serving:
@@ -82,6 +88,7 @@ class BlobExchange:
         self._fetching: dict[str, BlobFetch] = {}
         self._queued: deque[BlobFetch] = deque()
         self._running = 0
+        self._running_bytes = 0
         self._staged: set[str] = set()
         self._named: Counter[str] = Counter()
         """By how many revisions that are on their way."""
@@ -149,9 +156,10 @@ class BlobExchange:
         """Send the requests that may go now, and serve those of the peer whose turn it is."""
         if self._unnamed:
             self._release()
-        while self._queued and self._running < BLOBS_FETCHED_AT_ONCE_MAX:
+        while self._queued and self._may_fetch(self._queued[0]):
             fetch = self._queued.popleft()
             self._running += 1
+            self._running_bytes += fetch.bytes_expected
             reference = fetch.reference
             properties = {"digest": reference.digest, "docID": fetch.doc_id}
             if compressible(reference.content_type, reference.encoding):
@@ -163,6 +171,14 @@ class BlobExchange:
             self._serve(*self._requests.popleft())
         if self._proofs and not self._proving:
             self._prove(*self._proofs.popleft())
+
+    def _may_fetch(self, fetch: BlobFetch) -> bool:
+        if self._running < LARGE_BLOBS_FETCHED_AT_ONCE_MAX:
+            return True
+        bytes_ = self._running_bytes + fetch.bytes_expected
+        return (
+            self._running < BLOBS_FETCHED_AT_ONCE_MAX and bytes_ <= BLOBS_FETCHED_AT_ONCE_BYTES_MAX
+        )
 
     def part_came(self, fetch: BlobFetch, part: ReplyPart) -> None:
         """Take a piece of a blob."""
@@ -210,6 +226,7 @@ class BlobExchange:
     def _end(self, fetch: BlobFetch, error: SetteeError | None) -> None:
         digest = fetch.reference.digest
         self._running -= 1
+        self._running_bytes -= fetch.bytes_expected
         del self._fetching[digest]
         if error is None:
             self._staged.add(digest)

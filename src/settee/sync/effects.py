@@ -1,8 +1,8 @@
 """What a session asks of storage, and what it is answered.
 
 Room: pure protocol. Storage is I/O too: a session asks (`Session.effects`), the driver carries it
-out and answers (`Session.answer`, or `Session.refuse` if it failed). One effect per batch.
-Touches: settee.doc.records.
+out and answers (`Session.answer`, with `Failed` if it could not). One effect per batch.
+Touches: settee.doc.records, settee.errors.
 Never touches: sockets, files, the wall clock, randomness.
 
 `collection` is the index of the collection in the session's configuration, never a name.
@@ -14,9 +14,11 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 from settee.doc.records import ConflictPolicy, RevisionIn
+from settee.errors import SetteeError
 
 __all__ = [
     "Effect",
+    "Failed",
     "FilterPull",
     "FilterPush",
     "FindMissingBlobs",
@@ -41,6 +43,12 @@ __all__ = [
     "SaveRevisions",
     "WriteBlob",
 ]
+
+
+class Failed(NamedTuple):
+    """The answer to an effect that could not be carried out."""
+
+    error: SetteeError
 
 
 class ReadOwnCheckpoints(NamedTuple):
@@ -117,6 +125,11 @@ class SaveRevisions(NamedTuple):
     collection: int
     revisions: list[RevisionIn]
     policy: ConflictPolicy
+
+    @property
+    def has_blobs(self) -> bool:
+        """Whether any of them names a blob."""
+        return any(revision.blobs for revision in self.revisions)
 
 
 class ResolveConflicts(NamedTuple):

@@ -1,7 +1,7 @@
 """One connection between two peers, from the first message to the last.
 
 Room: pure protocol. Driven by four things only: the owner (`start`, `stop`, `local_changed`), the
-peer (`receive`), storage (`answer`, `refuse`) and time (`handle_timer`). After any of them: carry
+peer (`receive`), storage (`answer`) and time (`handle_timer`). After any of them: carry
 out `effects()`, act on `events()`, send `frames_to_send()` and arm a timer for `next_deadline()`.
 Touches: settee.blip, settee.errors, settee.ids, settee.limits, settee.logs, settee.sync.
 Never touches: sockets, files, asyncio, the wall clock, randomness.
@@ -34,7 +34,7 @@ from settee.logs import printable, room_log
 from settee.sync.blobs import BlobExchange, BlobFetch
 from settee.sync.checkpoint import Checkpointer
 from settee.sync.dialect import TREES, VECTORS, Dialect
-from settee.sync.effects import Effect, KeepBases
+from settee.sync.effects import Effect, Failed, KeepBases
 from settee.sync.events import (
     Activity,
     ActivityChanged,
@@ -231,31 +231,23 @@ class Session:
             self.end(error, close_code=1002)
         self._pump()
 
-    def answer(self, ticket: int, result: object, now: float) -> None:
-        """Give the answer to an effect."""
-        answered, _ = self._take_ticket(ticket, now)
-        if self._finished:
-            return
-        try:
-            answered(result)
-        except SetteeError as error:
-            self.end(error)
-        self._pump()
-
-    def refuse(self, ticket: int, error: SetteeError, now: float) -> None:
-        """Say that an effect failed."""
-        _, refused = self._take_ticket(ticket, now)
-        if self._finished:
-            return
-        refused(error)
-        self._pump()
-
-    def _take_ticket(self, ticket: int, now: float) -> tuple[Answered, Refused]:
+    def answer(self, answers: Iterable[tuple[int, object]], now: float) -> None:
+        """Give answers to effects, each with its ticket; `Failed` says that there is none."""
         self._now = now
-        asked = self._asked.pop(ticket)
+        for ticket, result in answers:
+            answered, refused = self._asked.pop(ticket)
+            if self._finished:
+                continue
+            if type(result) is Failed:
+                refused(result.error)
+                continue
+            try:
+                answered(result)
+            except SetteeError as error:
+                self.end(error)
         if not self._asked:
             self._patience.own_work(False, now)
-        return asked
+        self._pump()
 
     def handle_timer(self, now: float) -> None:
         """Tell the session that time has passed; early calls are harmless."""

@@ -53,8 +53,9 @@ def test_a_story_ends_with_the_newest_edit_everywhere_and_without_false_conflict
     ids=lambda one: one.title if isinstance(one, Story) else one.__name__,
 )
 def test_a_planted_mistake_makes_its_story_go_wrong(mistake: Mistake, story: Story) -> None:
-    with mistake():
-        failures = [failure for seed in SEEDS for failure in tell(story, seed=seed)]
+    with mistake():  # What goes wrong only if messages cross does not at every seed.
+        told = (tell(story, seed=seed) for seed in range(10))
+        failures = next((failures for failures in told if failures), [])
     assert failures
     assert not [failure for failure in failures if "error of settee's own" in failure]
 
