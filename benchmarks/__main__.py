@@ -55,20 +55,21 @@ def main() -> int:
     if target is None and not (options.quick or options.only):
         target = RESULTS
     began_s = time.monotonic()
-    done: list[Section] = []
-    for name in chosen:
+    done: dict[str, Section] = {}
+    for name in sorted(chosen, key=lambda name: name != "blobs"):  # Those before files are removed.
         part_began_s = time.monotonic()
         print(f"{name} …", file=sys.stderr, flush=True)
-        done.append({**PARTS, "others": others}[name](options.quick))
+        done[name] = {**PARTS, "others": others}[name](options.quick)
         print(f"{name}: {time.monotonic() - part_began_s:.0f} s", file=sys.stderr, flush=True)
     before = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else ""
     minutes = (time.monotonic() - began_s) / 60
-    text = document(done, before, is_quick=options.quick, minutes=minutes)
+    parts = [done[name] for name in chosen]
+    text = document(parts, before, is_quick=options.quick, minutes=minutes)
     if target is None:
         print(text)
     else:
         target.write_text(text, encoding="utf-8")
-    missed = [goal.work for section in done for goal in section.goals if goal.is_met is False]
+    missed = [goal.work for part in parts for goal in part.goals if goal.is_met is False]
     for work in missed:
         print(f"goal not met: {work}", file=sys.stderr)
     return 1 if missed and not options.quick else 0

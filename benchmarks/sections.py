@@ -57,7 +57,10 @@ def _rounds(quick: bool) -> int:
     return 1 if quick else ROUNDS
 
 
-def _run(work: Work) -> dict[str, Sample]:
+def _run(work: Work, place: Path | None = None) -> dict[str, Sample]:
+    """Replicate, and remove both databases; with a `place` leave them there."""
+    if place is not None:
+        return run(work, Path(tempfile.mkdtemp(dir=place)))
     with tempfile.TemporaryDirectory() as root:
         return run(work, Path(root))
 
@@ -207,14 +210,20 @@ def _way(name: str) -> Way:
 
 
 def blobs(quick: bool) -> Section:
-    """1,000 documents with a blob of 100 KB each way, beside the blob store alone."""
+    """1,000 documents with a blob of 100 KB each way, beside the blob store alone.
+
+    Nothing is removed in between: where files were removed in the last minutes, ext4 looks long for
+    a number for a new one (`docs/performance.md`).
+    """
     count = 40 if quick else 1_000
     rows: dict[str, list[Sample]] = {"push, wss": [], "pull, wss": []}
     alone: list[Limit] = []
-    for _ in range(_rounds(quick)):
-        for name, way in (("push, wss", "push"), ("pull, wss", "pull")):
-            alone.append(limits.blob_store(count, 100_000))
-            rows[name].append(_run(Work("blob", count, 100_000, _way(way)))["first"])
+    with tempfile.TemporaryDirectory() as root:
+        place = Path(root)
+        for _ in range(_rounds(quick)):
+            for name, way in (("push, wss", "push"), ("pull, wss", "pull")):
+                alone.append(limits.blob_store(count, 100_000, place))
+                rows[name].append(_run(Work("blob", count, 100_000, _way(way)), place)["first"])
     text = "\n\n".join(
         [
             f"{count:,} documents with a blob of 100 KB each.",
@@ -251,7 +260,8 @@ def large(quick: bool) -> Section:
     alone: list[Limit] = []
     rows: list[Sample] = []
     for _ in range(_rounds(quick)):
-        alone.append(limits.blob_store(count, size))
+        with tempfile.TemporaryDirectory() as root:
+            alone.append(limits.blob_store(count, size, Path(root)))
         rows.append(_run(Work("blob", count, size, "push"))["first"])
     rates = [count * size / each.wall_s / 1e6 for each in rows]
     text = "\n\n".join(

@@ -20,7 +20,10 @@ import pytest
 
 from benchmarks.local import BareApsw
 from benchmarks.peers import documents
+from settee import Blob
 from settee.limits import COMPRESSION_LEVEL
+from settee.peer.driver import SessionDriver
+from settee.store.blobs import BlobStore
 from settee.store.connection import PAGE_BYTES, Reader
 from settee.store.writer import Writer
 from tests.simulation.world import World, world
@@ -28,6 +31,8 @@ from tests.simulation.world import World, world
 COUNT = 1000
 BODY_BYTES = 210
 CHANGED = 100
+BLOBS = 100
+BLOB_BYTES = 100_000
 
 
 class Counts(NamedTuple):
@@ -39,6 +44,10 @@ class Counts(NamedTuple):
     commits: int
     pages: int
     """Written into the logs."""
+    steps: int
+    """Of sessions."""
+    puts: int
+    """Times that blobs were made durable."""
 
 
 class Counter:
@@ -46,13 +55,16 @@ class Counter:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._statements = self._commits = self._frames = self._frame_bytes = 0
+        self._steps = self._puts = 0
         self._connections: list[apsw.Connection] = []
-        self._before = Counts(0, 0, 0, 0, 0)
+        self._before = Counts(0, 0, 0, 0, 0, 0, 0)
         monkeypatch.setattr(apsw, "connection_hooks", [self._connections.append])
         for owner, name, what in (
             (Reader, "rows", "_statements"),
             (Reader, "run", "_statements"),
             (Writer, "commit", "_commits"),
+            (SessionDriver, "_after", "_steps"),
+            (BlobStore, "put_many", "_puts"),
         ):
             monkeypatch.setattr(owner, name, self._counting(getattr(owner, name), what))
 
@@ -78,7 +90,15 @@ class Counter:
             connection.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE)[0]
             for connection in self._connections
         )
-        now = Counts(self._frames, self._frame_bytes, self._statements, self._commits, pages)
+        now = Counts(
+            self._frames,
+            self._frame_bytes,
+            self._statements,
+            self._commits,
+            pages,
+            self._steps,
+            self._puts,
+        )
         counts = Counts(*(a - b for a, b in zip(now, self._before, strict=True)))
         self._before = now
         return counts
@@ -120,6 +140,28 @@ def test_a_thousand_documents_take_few_frames_statements_commits_and_pages(
     assert new.statements <= COUNT // 3, new
     assert new.commits <= COUNT // 40, new
     assert new.pages * PAGE_BYTES <= 1600 * COUNT, new
+
+
+@pytest.mark.parametrize("way", ["push", "pull"])
+def test_blobs_are_fetched_answered_and_made_durable_many_together(
+    both: World, counter: Counter, way: str
+) -> None:
+    source = both.peers["active" if way == "push" else "passive"]
+    contents = [number.to_bytes(4, "big") * (BLOB_BYTES // 4) for number in range(BLOBS)]
+    source.db.default_collection.save_many(
+        (f"d{number}", {"image": Blob.from_bytes(content, "image/jpeg")})
+        for number, content in enumerate(contents)
+    )
+    counter.since()
+    both.sync(both.peers["active"].dial(both.peers["passive"], replicator_type=way))
+    new = counter.since()
+    # Seven frames of 16 KiB each, and what is said about them.
+    assert new.frames <= 12 * BLOBS, new
+    assert new.steps <= 4 * BLOBS, new
+    assert new.puts <= BLOBS // 10, new
+    assert new.statements <= 2 * BLOBS, new
+    assert new.commits <= BLOBS // 5, new
+    assert new.pages <= BLOBS, new
 
 
 @pytest.mark.parametrize("way", ["push", "pull"])
