@@ -264,6 +264,35 @@ def test_pieces_that_came_together_are_one_job(
     assert isinstance(refused.error, InvalidDocumentError)  # Its neighbours are written.
 
 
+def test_what_relies_on_a_blob_that_could_not_be_made_durable_is_not_saved_either(
+    asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime, blobs = asker.runner._runtime, asker.runner._store.blobs
+    asker.ask(FindMissingBlobs([DIGEST]))
+    asker.ask(piece(CONTENT))
+    disk = Held(runtime.placing.submit)
+    monkeypatch.setattr(runtime, "placing", disk)
+    put_many = type(blobs).put_many
+
+    def broken_once(store: Any, staged: Any) -> None:
+        monkeypatch.setattr(type(blobs), "put_many", put_many)
+        # The next batch comes while the disk is at work for the first.
+        other = revision(b"{}", DIGEST)._replace(doc_id="pears")
+        asker.runner.run([(2, SaveRevisions(0, [other], ConflictPolicy.REFUSE))])
+        raise DiskFullError("no space left")
+
+    monkeypatch.setattr(type(blobs), "put_many", broken_once)
+    asker.runner.run([(1, SaveRevisions(0, [revision(b"{}", DIGEST)], ConflictPolicy.REFUSE))])
+    for _ in range(2):
+        disk.go_on()
+        asker.elapse()
+    for ticket in (1, 2):
+        answer = asker.answers[ticket]
+        assert isinstance(answer, Failed)
+        assert isinstance(answer.error, DiskFullError)
+    assert asker.ask(ReadHeld(0, ["apples", "pears"])) == [None, None]
+
+
 def test_a_batch_whose_blobs_can_not_be_made_durable_leaves_nothing_behind(
     asker: Asker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

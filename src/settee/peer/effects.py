@@ -83,6 +83,7 @@ class EffectRunner:
         self._leases: dict[str, Callable[[], None]] = {}  # Blob worker only.
         self._for_blobs: deque[tuple[int, Effect]] = deque()
         self._unplaced: deque[tuple[int, SaveRevisions, list[StagedBlob]]] = deque()
+        self._unplaced_why: Exception | None = None  # Placing worker only.
         self._closed = False
 
     def run(self, effects: Sequence[tuple[int, Effect]]) -> None:
@@ -265,15 +266,20 @@ class EffectRunner:
         """Make durable the blobs of all batches that wait, then write their rows.
 
         On the placing worker. There is one such job for each batch: who comes later finds nothing.
+        After a failure nothing more is saved: it may rely on a blob that was to come with a batch
+        before it. The session ends anyway.
         """
         batches: list[tuple[int, SaveRevisions, list[StagedBlob]]] = []
         while self._unplaced:
             batches.append(self._unplaced.popleft())
         staged = [blob for _, _, blobs in batches for blob in blobs]
         try:
+            if self._unplaced_why is not None:
+                raise self._unplaced_why
             if staged:
                 self._store.blobs.put_many(staged)
         except Exception as exc:
+            self._unplaced_why = exc
             self._store.blobs.discard(staged)
             for ticket, _, _ in batches:
                 self._failed(ticket, exc)
