@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from settee.errors import ClosedError, SetteeError
@@ -16,6 +17,9 @@ __all__ = ["Attachment", "attach", "runtime_of"]
 
 _log = room_log("peer")
 
+_attaching = threading.Lock()
+"""Several threads of a program may begin to replicate at once."""
+
 
 class Attachment:
     """What the peers of one database share: the runtime and the lease."""
@@ -27,7 +31,11 @@ class Attachment:
             runtime = Runtime(db._clock, db._workers)
         self.runtime: Runtime = runtime
         self._db = db
-        self._unregister = db._on_close(self.close)
+        try:
+            db._on_close(self.close)
+        except ClosedError:  # Meanwhile.
+            self.close()
+            raise
         if not runtime.is_virtual:
             runtime.call(self._look)
 
@@ -52,12 +60,13 @@ def attach(db: Database, runtime: Runtime | None = None) -> Attachment:
     """Return the database's attachment, made now if there is none."""
     if db._closed:
         raise ClosedError("the database is closed: open it again to replicate")
-    existing = db._peers
-    if existing is not None:
-        assert isinstance(existing, Attachment)
-        return existing
-    made = Attachment(db, runtime)
-    db._peers = made
+    with _attaching:
+        existing = db._peers
+        if existing is not None:
+            assert isinstance(existing, Attachment)
+            return existing
+        made = Attachment(db, runtime)
+        db._peers = made
     return made
 
 
