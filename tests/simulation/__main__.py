@@ -51,10 +51,12 @@ def main(arguments: list[str] | None = None) -> int:
     began = time.monotonic()
     count = NIGHT if options.night else options.seeds
     seeds = list(range(options.first, options.first + count))
-    seeds = list(dict.fromkeys([*known_seeds(), *seeds]))
     unfinished = None
-    if options.night:
+    if options.night:  # Not those that were red once before all others: portions keep their place.
+        seeds = list(dict.fromkeys([*seeds, *known_seeds()]))
         unfinished = Unfinished("simulation", [options.first, count, draw(options.first).options])
+    else:
+        seeds = list(dict.fromkeys([*known_seeds(), *seeds]))
     total = simulate(seeds, workers=options.workers, unfinished=unfinished)
     if unfinished is not None:
         unfinished.finish()

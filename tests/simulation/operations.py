@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import shutil
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
@@ -307,6 +308,7 @@ async def _clone(fleet: Fleet, device: Device, chance: random.Random) -> None:
     fleet.paths.add((device.name, new.name))
     if not device.try_write(lambda: copy_database(device.path, new.path, clock=new.clock)):
         fleet.devices.remove(new)
+        shutil.rmtree(new.path, ignore_errors=True)  # Whole or not: the next one has its name.
         return
     await _join(fleet, new, device, chance)
     fleet.happened("clone")

@@ -557,6 +557,68 @@ def test_a_refused_revision_is_told_otherwise_only_if_its_parent_is_still_curren
     assert [doc_id for doc_id, _ in driven.failures] == ["doc"]
 
 
+@pytest.mark.parametrize("answered_with", [0, 304])
+def test_an_edit_that_waited_for_the_one_before_goes_on_top_of_it(answered_with: int) -> None:
+    """Seed 3741 of the simulation: it was told as a child of what the peer had before both."""
+    storage = MemoryStorage("a")
+    first = storage.save("doc", {"n": 1})
+    second = storage.save("doc", {"n": 2})
+    storage.marks[0, "doc"] = first
+    driven, peer = pushing(storage, continuous=True)
+    proposed = peer.take("proposeChanges")
+    assert orjson.loads(proposed.body) == [["doc", second, first, 7]]
+    if answered_with:
+        third = driven.save("doc", {"n": 3})
+        peer.run()
+        peer.reply(proposed, [answered_with])
+    else:
+        peer.reply(proposed, [0])
+        peer.run()
+        rev = peer.take("rev")
+        third = driven.save("doc", {"n": 3})
+        peer.run()
+        peer.reply(rev)
+    peer.run()
+    assert rows_of(peer) == [["doc", third, second, 7]]
+    assert peer.take("rev").properties["history"] == second
+
+
+def test_a_revision_in_conflict_is_proposed_again_over_what_the_peer_is_known_to_have_by_now() -> (
+    None
+):
+    storage = MemoryStorage("a")
+    first = storage.save("doc", {"n": 1})
+    second = storage.save("doc", {"n": 2})
+    third = storage.save("doc", {"n": 3})
+    storage.marks[0, "doc"] = first
+    _, peer = pushing(storage)
+    assert rows_of(peer) == [["doc", third, first, 7]]
+    storage.marks[0, "doc"] = second  # Another session has heard of it.
+    peer.refuse(peer.take("rev"), 409)
+    peer.run()
+    assert rows_of(peer) == [["doc", third, second, 7]]
+    assert peer.take("rev").properties["history"] == second
+
+
+@pytest.mark.parametrize("purged", [True, False])
+def test_a_revision_in_conflict_that_is_no_longer_ours_is_not_proposed_again(purged: bool) -> None:
+    storage = MemoryStorage("a")
+    first = storage.save("doc", {"n": 1})
+    storage.save("doc", {"n": 2})
+    storage.marks[0, "doc"] = first
+    driven, peer = pushing(storage)
+    rows_of(peer)
+    rev = peer.take("rev")
+    newest = "" if purged else storage.save("doc", {"n": 3})
+    if purged:
+        del storage.docs[0]["doc"]
+    peer.refuse(rev, 409)
+    peer.run()
+    proposed = [row for r in peer.take_all("proposeChanges") for row in orjson.loads(r.body)]
+    assert [row[1] for row in proposed] == ([] if purged else [newest])
+    assert driven.failures == []
+
+
 def test_a_peer_upgraded_from_trees_is_told_the_tree_names_behind_the_vector() -> None:
     storage = MemoryStorage("a")
     native = "1-" + "ab" * 20

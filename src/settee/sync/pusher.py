@@ -557,13 +557,14 @@ class Pusher(ABC):
         if reply.error and sent.is_delta and _is_of_delta(reply):
             self._wanted.appendleft(sent.wanted._replace(whole=True))
             return
-        self._release(sent.row)
         if not reply.error:
             session.counted_push(sent.body_bytes)
             if session.config.report_documents:
                 session.report(self.collection, True, sent.row.doc_id, sent.deleted, None)
             self._confirmed(sent)
+            self._release(sent.row)
             return
+        self._release(sent.row)
         error = error_of_reply(reply, f"document {sent.row.doc_id!r}")
         if not self._refused(sent, error):
             session.report(self.collection, True, sent.row.doc_id, sent.deleted, error)

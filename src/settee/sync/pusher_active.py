@@ -147,9 +147,10 @@ class ActivePusher(Pusher):
                 raise PeerProtocolError(f"the status {status!r:.80} of a proposed revision")
             if status == 409 and theirs and row.doc_id in self._deferred:
                 self._forget_deferred(row)
+            if status == 304:
+                self._peer_has(row.doc_id, row.tid)
             self._release(row)
             if status == 304:
-                self._marks.append((row.doc_id, row.tid))
                 self._settled(row)
             elif status == 409:
                 text = theirs if isinstance(theirs, str) else ""
@@ -233,8 +234,15 @@ class ActivePusher(Pusher):
 
     def _confirmed(self, sent: RevSent) -> None:
         self._doubted.pop(sent.row.doc_id, None)
-        self._marks.append((sent.row.doc_id, sent.tid))
+        self._peer_has(sent.row.doc_id, sent.tid)
         self._checkpointer.completed.add(sent.row.seq)
+
+    def _peer_has(self, doc_id: str, tid: str) -> None:
+        self._marks.append((doc_id, tid))
+        if self._deferred:
+            later = self._deferred.get(doc_id)
+            if later is not None:  # It was read when the peer had something older.
+                self._deferred[doc_id] = later._replace(mark=tid)
 
     def _refused(self, sent: RevSent, error: SyncError) -> bool:
         doc_id = sent.row.doc_id
@@ -256,8 +264,8 @@ class ActivePusher(Pusher):
     def _is_doubted(self, sent: RevSent) -> bool:
         """Whether a revision in conflict is proposed once more: its parent was the peer's current.
 
-        Something else may have become current there meanwhile. Then the second proposal is refused,
-        and it is a true conflict.
+        Something else may have become current there meanwhile. It is proposed over that if we have
+        heard of it; else the second proposal is refused, and it is a true conflict.
         """
         row = sent.row
         if not row.mark or self._session.dialect.is_extended:
@@ -265,8 +273,18 @@ class ActivePusher(Pusher):
         if self._doubted.get(row.doc_id) == row.tid:
             return False
         self._doubted[row.doc_id] = row.tid
-        self._rows.appendleft(row)
+        self._contesting += 1
+        held = ReadHeld(self.collection, [row.doc_id])
+        self._session.ask(held, lambda held: self._propose_anew(row, held[0]))
         return True
+
+    def _propose_anew(self, row: ChangeRow, mine: Held | None) -> None:
+        self._contesting -= 1
+        if mine is None or mine.seq != row.seq:
+            self._settled(row)  # It changed here meanwhile: the feed has it again.
+            self._unread = True
+            return
+        self._rows.appendleft(row._replace(mark=mine.mark))
 
     def _is_tried_otherwise(self, wanted: Wanted) -> bool:
         """Whether a revision in conflict, though its parent is the peer's current one, goes again.
