@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,3 +96,43 @@ def test_a_bug_of_ours_ends_the_session_and_says_so(
         error = replicator.status.value.error
         assert error is not None
         assert ("planted" in str(error)) is (side == "active")
+
+
+class Witness:
+    """A session that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def answer(self, answers: list[tuple[int, object]], now: float) -> None:
+        self.told.append(list(answers))
+
+    def local_changed(self, changed: list[int], now: float) -> None:
+        self.told.append(changed)
+
+
+def test_what_workers_have_to_tell_reaches_the_session_in_order_and_in_one_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with world(tmp_path, 1) as w:
+        a, b = w.peer("a"), w.peer("b")
+        replicator = a.dial(b, continuous=True)
+        w.start(replicator)
+        w.settle()
+        driver = replicator._driver
+        assert driver is not None
+        witness, steps = Witness(), list[int]()
+        monkeypatch.setattr(driver, "session", witness)
+        monkeypatch.setattr(driver, "_after", lambda: steps.append(1))
+        with ThreadPoolExecutor(1) as thread:  # They come from other threads.
+            told: list[Any] = [(1, "a"), (2, "b"), [0], (3, "c")]
+            for item in told:
+                thread.submit(driver._post, item).result()
+        assert witness.told == []
+        w.elapse(0.001)
+        assert witness.told == [[(1, "a"), (2, "b")], [0], [(3, "c")]]
+        assert len(steps) == 1
+        driver._post((4, "d"))
+        w.elapse(0.001)
+        assert witness.told[-1] == [(4, "d")]
+        monkeypatch.undo()
