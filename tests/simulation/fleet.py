@@ -124,8 +124,9 @@ class Fleet:
         self.directory = directory
         self.loop = VirtualLoop()
         self.network = Network(self.loop, plan.seed, tell=tell)
-        levels = {link.level for link in plan.links} if plan.merges else set()
-        self.model = Model(joins_roots=plan.merges, loses_names=2 in levels)
+        levels = {link.level for link in plan.links}
+        joins_roots = plan.merges or min(levels, default=4) < 4
+        self.model = Model(joins_roots=joins_roots, loses_names=plan.merges and 2 in levels)
         self.devices: list[Device] = []
         self.links: list[Link] = []
         self.paths: set[tuple[str, str]] = set()

@@ -279,6 +279,10 @@ def _converged(fleet: Fleet, up: list[Device], rows: Rows) -> None:
                     continue
                 ways.add((source.name, target.name))
                 _arrived(fleet, source, target, key, rows)
+        if not fleet.plan.merges:
+            # What the rule makes of a conflict keeps the winner's name: who has the winner already
+            # is not told what it has won over. So a circle of one-way links is not enough.
+            ways = {(a, b) for a, b in ways if (b, a) in ways}
         for a in sorted(rows):
             for b in sorted(rows):
                 if a < b and _both_ways(ways, a, b):

@@ -58,8 +58,9 @@ class Model:
     images: dict[str, bytes] = field(default_factory=dict)
     """Token -> the blob that it stored."""
     joins_roots: bool = False
-    """Whether there are resolvers: a document made anew takes the place of a tombstone that its
-    peer has never seen (wire protocol 3.6), and what is merged with it does, too."""
+    """Whether there are resolvers, or peers of trees: a document made anew takes the place of a
+    tombstone that its peer has never seen (wire protocol 3.6), and so does what is merged with it,
+    or wins over it."""
     loses_names: bool = False
     """Whether there are revision trees without vectors, too (level 2): of two branches that were
     joined the history names one, and the first revision of the other looks like a document made

@@ -354,6 +354,24 @@ def test_a_database_put_back_to_before_its_peer_was_erased_gets_everything() -> 
     assert len(left.contents()) == 15
 
 
+def test_a_peer_put_back_after_its_database_was_gets_everything() -> None:
+    """Seed 7271: our numbers of two pasts were taken for one."""
+    left, right = MemoryStorage("a"), MemoryStorage("b", marks=False)
+    left.fill(2)
+    assert sync(left, right).a.error is None
+    docs, own, last = dict(left.docs[0]), dict(left.own), left.last_seq[0]
+    left.fill(5, prefix="first")
+    assert sync(left, right, wall_offset_s=60.0).a.error is None
+    theirs, peers, their_last = dict(right.docs[0]), dict(right.peers), right.last_seq[0]
+    left.docs[0], left.own, left.last_seq[0] = docs, own, last
+    left.fill(5, prefix="mine")
+    assert sync(left, right, wall_offset_s=120.0).a.error is None
+    right.docs[0], right.peers, right.last_seq[0] = theirs, peers, their_last
+    assert sync(left, right, wall_offset_s=180.0).a.error is None
+    assert right.contents() == left.contents()
+    assert len(left.contents()) == 12
+
+
 @pytest.mark.regression("checkpoints that differ")
 @pytest.mark.parametrize("lost", ["ours", "theirs", "both"])
 def test_after_a_copy_was_lost_all_is_compared_and_nothing_sent_again(lost: str) -> None:

@@ -8,6 +8,7 @@ from settee.doc.revision import name, version_of
 from settee.doc.version import Version
 from settee.errors import PeerProtocolError, SyncError
 from settee.sync import effects as asks
+from settee.sync.pusher_active import ActivePusher
 from tests.sync.peers import (
     Driven,
     MemoryStorage,
@@ -583,21 +584,61 @@ def test_an_edit_that_waited_for_the_one_before_goes_on_top_of_it(answered_with:
     assert peer.take("rev").properties["history"] == second
 
 
-def test_a_revision_in_conflict_is_proposed_again_over_what_the_peer_is_known_to_have_by_now() -> (
-    None
-):
+@pytest.mark.parametrize("was_known", [True, False])
+def test_a_revision_in_conflict_is_proposed_again_over_what_the_peer_is_known_to_have_by_now(
+    was_known: bool,
+) -> None:
+    """Seeds 3741 and 7000 of the simulation: the peer of trees never got it."""
     storage = MemoryStorage("a")
     first = storage.save("doc", {"n": 1})
     second = storage.save("doc", {"n": 2})
     third = storage.save("doc", {"n": 3})
-    storage.marks[0, "doc"] = first
+    if was_known:
+        storage.marks[0, "doc"] = first
     _, peer = pushing(storage)
-    assert rows_of(peer) == [["doc", third, first, 7]]
-    storage.marks[0, "doc"] = second  # Another session has heard of it.
+    assert rows_of(peer) == [["doc", third, first if was_known else "", 7]]
+    storage.marks[0, "doc"] = second  # The pull, or another session, has heard of it.
     peer.refuse(peer.take("rev"), 409)
     peer.run()
     assert rows_of(peer) == [["doc", third, second, 7]]
     assert peer.take("rev").properties["history"] == second
+
+
+@pytest.mark.parametrize("same_past", [True, False])
+def test_a_peer_that_may_be_as_good_as_new_is_told_the_whole_history(same_past: bool) -> None:
+    """Seed 6213: it had half of a history, and took an ancestor for a document made anew."""
+    left, right = MemoryStorage("a"), MemoryStorage("b", marks=False)
+    first = left.save("doc", {"n": 1})
+    assert sync(left, right).a.error is None
+    second = left.save("doc", {"n": 2})
+    assert sync(left, right).a.error is None
+    left.save("doc", {"n": 3})
+    if not same_past:
+        right.docs[0], right.peers, right.last_seq[0] = {}, {}, 0
+    assert sync(left, right).a.error is None
+    assert right.contents() == left.contents()
+    assert right.docs[0]["doc"].state.history == (second, first)
+
+
+def test_a_revision_offered_again_while_it_waits_is_not_done_with() -> None:
+    """Seed 7307: refused for now, it was covered by the checkpoint, and never offered again."""
+    storage = MemoryStorage("a")
+    storage.save("doc", {"n": 1})
+    driven, peer = pushing(storage, pull=True, continuous=True)
+    peer.reply(peer.take("proposeChanges"), [0])
+    peer.run()
+    rev = peer.take("rev")
+    pusher = driven.session.pushers[0]
+    assert isinstance(pusher, ActivePusher)
+    driven.save("doc", {"n": 2})
+    peer.run()
+    row = pusher._deferred["doc"]
+    pusher._defer(row)  # As the pull has it, that found something older at the peer.
+    peer.refuse(rev, 503)
+    peer.run()
+    peer.reply(peer.take_all("proposeChanges")[-1], [503])
+    peer.run()
+    assert row.seq not in driven.session.checkpointers[0].completed
 
 
 @pytest.mark.parametrize("purged", [True, False])

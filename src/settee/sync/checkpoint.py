@@ -132,9 +132,9 @@ class Checkpointer:
 
     The passive peer's copy is saved first and ours after it, so ours is never ahead.
 
-    Both say when they began to be kept side by side. Where one was lost both begin anew: or else a
-    peer that was erased, and a database that was put back to before that, would take numbers of two
-    pasts for one (simulation, seed 227).
+    Both say when they began to be kept side by side. Where one was lost, or is behind, both begin
+    anew: or else a peer that was erased or put back, and a database that was put back to before
+    that, would take numbers of two pasts for one (simulation, seeds 227 and 7271).
     """
 
     def __init__(self, session: Session, collection: int, id_: str) -> None:
@@ -145,6 +145,8 @@ class Checkpointer:
         self.remote: RemoteSequences = RemoteSequences()
         self._rev = ""
         self._began_us = 0
+        self.begins_anew: bool = False
+        """Whether the copies told of no common past: the peer may be as good as new."""
         self._own: bytes | None = None
         self._saved = self._state()  # Nothing: that needs no saving.
         self._saving = False
@@ -169,10 +171,13 @@ class Checkpointer:
         self.remote = RemoteSequences(since)
         if self._own is None or peers is None or read_began(self._own) != read_began(peers):
             self._began_us = self._session.wall_us
+            self.begins_anew = True
             return
-        self._began_us = read_began(self._own)
         if read_body(self._own) == read_body(peers):
+            self._began_us = read_began(self._own)
             self._saved = self._state()
+        else:  # One of us was put back, it may be to where the other is going to be put back, too.
+            self._began_us = self._session.wall_us
 
     def _take_rev(self, rev: str) -> None:
         if len(rev.encode()) > REVISION_ID_BYTES_MAX or "\x00" in rev:

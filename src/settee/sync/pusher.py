@@ -373,7 +373,7 @@ class Pusher(ABC):
 
     def _defer(self, row: ChangeRow) -> None:
         older = self._deferred.get(row.doc_id)
-        if older is not None:
+        if older is not None and older.seq != row.seq:
             self._settled(older)
         self._deferred[row.doc_id] = row
 

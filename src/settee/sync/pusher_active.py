@@ -170,9 +170,13 @@ class ActivePusher(Pusher):
             del self._deferred[row.doc_id]
 
     def _want(self, row: ChangeRow) -> None:
-        wanted = Wanted(row, (row.mark,) if row.mark else ())
-        if self._doubted.get(row.doc_id) == row.tid and self._is_tried_otherwise(wanted):
-            return
+        bases = (row.mark,) if row.mark else ()
+        if self._doubted.get(row.doc_id) == row.tid:
+            if self._is_tried_otherwise(Wanted(row, bases)):
+                return
+        elif self._checkpointer.begins_anew and row.seq <= self._doubtful_until:
+            bases = ()  # It may have lost that: it gets the whole history, and no delta.
+        wanted = Wanted(row, bases)
         self._wanted.append(wanted)
 
     def _contested(
@@ -252,7 +256,7 @@ class ActivePusher(Pusher):
             self._again.append(sent.row)
             return True
         conflict = error.code == 409 or (error.domain, error.code) == ("LiteCore", 8)
-        if conflict and (self._is_doubted(sent) or self._is_tried_otherwise(sent.wanted)):
+        if conflict and (self._is_doubted(sent, error) or self._is_tried_otherwise(sent.wanted)):
             return True
         if (error.domain, error.code) == ("HTTP", 500) and self._goes_as_born(sent.wanted):
             return True
@@ -261,30 +265,38 @@ class ActivePusher(Pusher):
             return True
         return super()._refused(sent, error)
 
-    def _is_doubted(self, sent: RevSent) -> bool:
-        """Whether a revision in conflict is proposed once more: its parent was the peer's current.
+    def _is_doubted(self, sent: RevSent, error: SyncError) -> bool:
+        """Whether a revision in conflict is proposed once more.
 
-        Something else may have become current there meanwhile. It is proposed over that if we have
-        heard of it; else the second proposal is refused, and it is a true conflict.
+        Its parent was the peer's current when it was proposed, or the peer was not known to have
+        any. Something else may have become current there meanwhile. It is proposed over that if we
+        have heard of it; else the second proposal is refused, and it is a true conflict.
         """
         row = sent.row
-        if not row.mark or self._session.dialect.is_extended:
-            return False
-        if self._doubted.get(row.doc_id) == row.tid:
+        if self._session.dialect.is_extended or self._doubted.get(row.doc_id) == row.tid:
             return False
         self._doubted[row.doc_id] = row.tid
         self._contesting += 1
-        held = ReadHeld(self.collection, [row.doc_id])
-        self._session.ask(held, lambda held: self._propose_anew(row, held[0]))
+        # What was heard is noted by writes: this one, of nothing, is done after them.
+        self._session.ask(
+            RecordMarks(self.collection, []),
+            lambda _: self._session.ask(
+                ReadHeld(self.collection, [row.doc_id]),
+                lambda held: self._propose_anew(sent, error, held[0]),
+            ),
+        )
         return True
 
-    def _propose_anew(self, row: ChangeRow, mine: Held | None) -> None:
+    def _propose_anew(self, sent: RevSent, error: SyncError, mine: Held | None) -> None:
         self._contesting -= 1
+        row = sent.row
         if mine is None or mine.seq != row.seq:
             self._settled(row)  # It changed here meanwhile: the feed has it again.
             self._unread = True
-            return
-        self._rows.appendleft(row._replace(mark=mine.mark))
+        elif row.mark or (mine.mark and not same_digest(mine.mark, mine.tid)):
+            self._rows.appendleft(row._replace(mark=mine.mark))
+        elif not self._refused(sent, error):
+            self._session.report(self.collection, True, row.doc_id, sent.deleted, error)
 
     def _is_tried_otherwise(self, wanted: Wanted) -> bool:
         """Whether a revision in conflict, though its parent is the peer's current one, goes again.
