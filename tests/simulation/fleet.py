@@ -125,8 +125,12 @@ class Fleet:
         self.loop = VirtualLoop()
         self.network = Network(self.loop, plan.seed, tell=tell)
         levels = {link.level for link in plan.links}
-        joins_roots = plan.merges or min(levels, default=4) < 4
-        self.model = Model(joins_roots=joins_roots, loses_names=plan.merges and 2 in levels)
+        trees = min(levels, default=4) < 4
+        self.model = Model(
+            joins_roots=plan.merges or trees,
+            loses_names=plan.merges and 2 in levels,
+            loses_roots=plan.merges and trees,
+        )
         self.devices: list[Device] = []
         self.links: list[Link] = []
         self.paths: set[tuple[str, str]] = set()

@@ -65,6 +65,8 @@ class Model:
     """Whether there are revision trees without vectors, too (level 2): of two branches that were
     joined the history names one, and the first revision of the other looks like a document made
     anew."""
+    loses_roots: bool = False
+    """Whether peers speak of trees, at level 3 too: that first revision may come back by itself."""
     put_back: set[str] = field(default_factory=set)
     """Peers whose database was put back in time, and kept its name as an author."""
     mortal: set[Key] = field(default_factory=set)
@@ -118,7 +120,9 @@ class Model:
             # Written again by somebody, it may have lost to a write that knew of no deletion.
             written_again = any(write.over == old.name for write in self.writes.values())
             merged = self.loses_names or (self.joins_roots and new.log - killed)
-            if again and not (written_again or merged or self._was_put_back(old.name)):
+            reborn = self.loses_roots and all(self.writes[t].log == {t} for t in again)
+            excused = written_again or merged or reborn or self._was_put_back(old.name)
+            if again and not excused:
                 return "I3", f"{key} came back after its deletion with {sorted(again)[:3]}"
         is_back = not old.deleted and not new.deleted and new.log < old.log
         if is_back and not self._minted_later(old.name, new.name):
