@@ -166,6 +166,15 @@ class Held:
             self._submit(job)
 
 
+def at_a_slow_disk(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> Held:
+    """Fetch a blob, and have the disk wait before it is made durable."""
+    asker.ask(FindMissingBlobs([DIGEST]))
+    asker.ask(piece(CONTENT))
+    disk = Held(asker.runner._runtime.placing.submit)
+    monkeypatch.setattr(asker.runner._runtime, "placing", disk)
+    return disk
+
+
 def piece(data: bytes) -> WriteBlob:
     digest = "sha1-" + base64.b64encode(hashlib.sha1(data).digest()).decode()
     return WriteBlob(digest, data, True, True, len(data))
@@ -230,11 +239,7 @@ def test_blobs_that_no_revision_names_any_more_are_removed_and_not_kept(
 def test_a_blob_is_kept_until_the_last_save_of_a_session_that_has_ended(
     asker: Asker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runtime, blobs = asker.runner._runtime, asker.runner._store.blobs
-    asker.ask(FindMissingBlobs([DIGEST]))
-    asker.ask(piece(CONTENT))
-    disk = Held(runtime.placing.submit)
-    monkeypatch.setattr(runtime, "placing", disk)
+    blobs, disk = asker.runner._store.blobs, at_a_slow_disk(asker, monkeypatch)
     save = SaveRevisions(0, [revision(b"{}", DIGEST)], ConflictPolicy.RESOLVE)
     asker.runner.run([(99, save)])
     asker.runner.close()
@@ -267,11 +272,7 @@ def test_pieces_that_came_together_are_one_job(
 def test_what_relies_on_a_blob_that_could_not_be_made_durable_is_not_saved_either(
     asker: Asker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runtime, blobs = asker.runner._runtime, asker.runner._store.blobs
-    asker.ask(FindMissingBlobs([DIGEST]))
-    asker.ask(piece(CONTENT))
-    disk = Held(runtime.placing.submit)
-    monkeypatch.setattr(runtime, "placing", disk)
+    blobs, disk = asker.runner._store.blobs, at_a_slow_disk(asker, monkeypatch)
     put_many = type(blobs).put_many
 
     def broken_once(store: Any, staged: Any) -> None:

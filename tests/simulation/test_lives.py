@@ -67,6 +67,24 @@ def test_a_tombstone_that_a_resolver_made_may_be_written_over_too() -> None:
     assert model.follows(KEY, merged, Seen(False, again.log, "c@y", "")) is None
 
 
+@pytest.mark.parametrize("trees", [True, False])
+def test_the_first_revision_of_a_joined_branch_may_come_back_where_there_are_trees(
+    trees: bool,
+) -> None:
+    """Seed 8484. What was written on top of it may not."""
+    model = Model(joins_roots=True, loses_roots=trees)
+    first = model.begin("p0", KEY, None, deletes=False)
+    model.acknowledge(first, "a@x")
+    root = Seen(False, first.log, "a@x", "")
+    second = model.begin("p0", KEY, root, deletes=False)
+    model.acknowledge(second, "b@x")
+    edited = Seen(False, second.log, "b@x", "")
+    model.acknowledge(model.begin("p0", KEY, edited, deletes=True), "c@x")
+    tombstone = Seen(True, frozenset(), "c@x", "")
+    assert (model.follows(KEY, tombstone, root) is None) is trees
+    assert model.follows(KEY, tombstone, edited) is not None
+
+
 def test_a_peer_that_was_put_back_before_its_deletion_may_write_on() -> None:
     """Seed 88: it goes by the same name as before, so that what it writes stands above."""
     model = Model()

@@ -604,6 +604,20 @@ def test_a_revision_in_conflict_is_proposed_again_over_what_the_peer_is_known_to
     assert peer.take("rev").properties["history"] == second
 
 
+def test_a_revision_just_refused_is_not_what_the_peer_has_whatever_is_noted() -> None:
+    storage = MemoryStorage("a")
+    first = storage.save("doc", {"n": 1})
+    second = storage.save("doc", {"n": 2})
+    storage.marks[0, "doc"] = first
+    _, peer = pushing(storage)
+    rows_of(peer)
+    storage.marks[0, "doc"] = second  # A mark may be wrong: the peer lost it, say.
+    peer.refuse(peer.take("rev"), 409)
+    peer.run()
+    assert rows_of(peer) == [["doc", second, first, 7]]
+    assert peer.take("rev").properties["rev"] == second
+
+
 @pytest.mark.parametrize("same_past", [True, False])
 def test_a_peer_that_may_be_as_good_as_new_is_told_the_whole_history(same_past: bool) -> None:
     """Seed 6213: it had half of a history, and took an ancestor for a document made anew."""

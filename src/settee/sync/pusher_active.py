@@ -293,8 +293,11 @@ class ActivePusher(Pusher):
         if mine is None or mine.seq != row.seq:
             self._settled(row)  # It changed here meanwhile: the feed has it again.
             self._unread = True
-        elif row.mark or (mine.mark and not same_digest(mine.mark, mine.tid)):
-            self._rows.appendleft(row._replace(mark=mine.mark))
+            return
+        # What it has just refused it hasn't, whatever is noted.
+        parent = row.mark if same_digest(mine.mark, mine.tid) else mine.mark or row.mark
+        if parent:
+            self._rows.appendleft(row._replace(mark=parent))
         elif not self._refused(sent, error):
             self._session.report(self.collection, True, row.doc_id, sent.deleted, error)
 
