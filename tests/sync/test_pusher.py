@@ -32,6 +32,9 @@ from tests.sync.peers import (
     sync,
 )
 
+PAGE = CHANGES_UNANSWERED_MAX * CHANGES_ROWS_MAX
+"""Rows of the feed that are read at once."""
+
 
 def offers(peer: ScriptedPeer) -> list[tuple[int, int, bool]]:
     """Return (rows, bytes, whether it is the word that all was offered) of all proposals."""
@@ -47,7 +50,7 @@ def offers(peer: ScriptedPeer) -> list[tuple[int, int, bool]]:
 
 
 @pytest.mark.parametrize(
-    "count", [0, 1, CHANGES_ROWS_MAX - 1, CHANGES_ROWS_MAX, CHANGES_ROWS_MAX + 1, 1000, 1001]
+    "count", [0, 1, CHANGES_ROWS_MAX - 1, CHANGES_ROWS_MAX, CHANGES_ROWS_MAX + 1, PAGE, PAGE + 1]
 )
 @pytest.mark.parametrize("length", [1, 240])
 def test_the_rows_come_in_order_in_bounded_messages_and_the_end_is_told(
@@ -195,7 +198,7 @@ def test_a_row_that_came_while_the_page_was_read_is_proposed_once() -> None:
 @pytest.mark.parametrize("size", [10, 3000])
 def test_the_windows_are_never_exceeded_and_nothing_is_left(size: int) -> None:
     storage = MemoryStorage("a", collections=2)
-    for n in range(1500):
+    for n in range(REVS_UNANSWERED_MAX + 500):
         storage.save(f"doc{n}", {"text": "x" * size}, n % 2)
     right = MemoryStorage("b", collections=2, marks=False)
     a = Driven(active(ITEMS, ORDERS, pull=False), storage)
