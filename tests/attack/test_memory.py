@@ -22,6 +22,7 @@ from settee.blip.message import encode_message
 from settee.errors import PeerProtocolError
 from settee.limits import (
     ACKS_IDLE_MAX,
+    BLOBS_SERVED_AT_ONCE_MAX,
     CHECKPOINTS_PER_PEER_MAX,
     DOCUMENT_ID_BYTES_MAX,
     LOGGED_PER_SESSION_MAX,
@@ -202,7 +203,7 @@ def test_an_ack_too_many_for_each_frame_is_in_order() -> None:
 
 @pytest.mark.sec("SEC-13")
 def test_what_one_read_brings_is_opened_portion_by_portion(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guards `_portions` in `sync.session`: else 256 KiB could inflate to 256 MiB at once."""
+    """Guards `_portions` in `sync.incoming`: else 256 KiB could inflate to 256 MiB at once."""
     sizes: list[int] = []
     receive = Connection.receive
 
@@ -309,6 +310,21 @@ def test_requests_for_blobs_that_wait_keep_nothing_but_their_digest(growth: Any)
     assert growth() < 80 * len(LONG) // 2
 
 
+@pytest.mark.sec("SEC-22")
+def test_blobs_that_a_peer_asks_for_and_does_not_read_keep_their_places() -> None:
+    """Guards the places in `BlobExchange._serve_on`: what is read and not sent is in memory."""
+    data = b"x" * 60_000
+    driven, peer, digest = _sending_a_blob(data)
+    count = 3 * BLOBS_SERVED_AT_ONCE_MAX
+    tokens = [peer.send("getAttachment", digest=digest, stream=True) for _ in range(count)]
+    driven.session.receive(peer.connection.frames_to_send(10**6), driven.now)
+    for _ in range(count):
+        driven.work()
+    assert driven.count(asks.OpenBlob) == BLOBS_SERVED_AT_ONCE_MAX
+    peer.run()
+    assert [peer.blobs[token] for token in tokens] == [data] * count, "once it does, all come"
+
+
 @pytest.mark.sec("SEC-24")
 def test_proofs_are_made_one_after_the_other() -> None:
     """Guards `BlobExchange.pump`: a proof takes a pass over a file, which others wait for."""
@@ -324,16 +340,16 @@ def test_proofs_are_made_one_after_the_other() -> None:
     assert all(not peer.replies[token].error for token in tokens)
 
 
-def _sending_a_blob() -> tuple[Driven, ScriptedPeer, str]:
+def _sending_a_blob(data: bytes = b"foo" * 50) -> tuple[Driven, ScriptedPeer, str]:
     """An active session whose `rev` with a blob is out and unanswered."""
     storage = MemoryStorage("a")
-    storage.save("doc", {"photo": storage.attach(b"foo" * 50)})
+    storage.save("doc", {"photo": storage.attach(data)})
     driven = Driven(active(pull=False), storage)
     peer = opened(driven)
     peer.reply(peer.take("proposeChanges"), [], blobs="true")
     peer.run()
     peer.take("rev")
-    return driven, peer, str(blob_of(b"foo" * 50)["digest"])
+    return driven, peer, str(blob_of(data)["digest"])
 
 
 @pytest.mark.sec("SEC-25")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from settee.blip import Connection, Reply, ReplyPart, Request, StreamWanted
+from settee.blip import Connection, Reply, ReplyPart, Request, StreamSent, StreamWanted
 from settee.blip.codec import Decoder, Encoder
 from settee.blip.frame import CHECKSUM_BYTES, ERR, TYPE_MASK, read_header
 
@@ -37,6 +37,8 @@ class Pair:
         self.from_b: list[bytes] = []
         self.feed: dict[tuple[str, int], Callable[[int], tuple[bytes, bool]]] = {}
         """(side, stream) -> function that gives up to so many bytes, and whether they are last."""
+        self.sent: list[tuple[str, int]] = []
+        """(side, stream) of each that has been sent."""
 
     def step(self, bytes_max: int = 65536) -> bool:
         """Carry one gathering of frames each way; return whether anything moved."""
@@ -56,12 +58,15 @@ class Pair:
         assert not self.a.has_frames
         assert not self.b.has_frames
 
-    def _serve(self, side: str, events: list[StreamWanted]) -> None:
+    def _serve(self, side: str, events: list[StreamWanted | StreamSent]) -> None:
         while events:
             connection = self.a if side == "a" else self.b
-            for stream, bytes_wanted in events:
-                data, last = self.feed[side, stream](bytes_wanted)
-                connection.stream_write(stream, data, last=last)
+            for event in events:
+                if isinstance(event, StreamSent):
+                    self.sent.append((side, event.stream))
+                    continue
+                data, last = self.feed[side, event.stream](event.bytes_wanted)
+                connection.stream_write(event.stream, data, last=last)
             events = connection.events()
 
 

@@ -19,8 +19,9 @@ from settee.blip.frame import (
     put_uvarint,
     split,
 )
+from settee.blip.message import StreamSent, StreamWanted
 from settee.blip.outbox import STREAM_BUFFER_BYTES_MAX, Outbox, Outgoing
-from settee.limits import FRAME_BYTES_MAX, UNACKED_BYTES_MAX
+from settee.limits import FRAME_BYTES_MAX, UNACKED_BYTES_MAX, WRITE_BYTES_MAX
 
 ALL = 10**9
 
@@ -220,25 +221,24 @@ def test_a_finished_message_ignores_acks() -> None:
 
 def test_a_stream_asks_for_more_once_per_write_and_holds_no_more_than_its_buffer() -> None:
     box = outbox()
-    stream = box.open_stream(RPY, 1, b"\x00")
-    assert [w.stream for w in box.wanted] == [stream]
-    assert box.wanted.pop().bytes_wanted == STREAM_BUFFER_BYTES_MAX - 1
+    stream = box.open_stream(RPY, 1, b"\x00", False)
+    assert asked_of(box) == [StreamWanted(stream, STREAM_BUFFER_BYTES_MAX - 1)]
     assert not box.has_frames  # Its head alone is not worth a frame.
     box.write(stream, bytes(STREAM_BUFFER_BYTES_MAX - 1), False)
-    assert box.wanted == []
+    assert box.events == []
     frames = box.frames(ALL)
     assert len(frames) == 8
     assert all(split(frame)[1] & MORE_COMING for frame in frames)
-    assert len(box.wanted) == 1
+    assert len(box.events) == 1
     assert not box.has_frames
 
 
 def test_a_stream_ends_with_its_last_write_even_if_that_is_empty() -> None:
     box = outbox()
-    stream = box.open_stream(RPY, 1, b"\x00")
+    stream = box.open_stream(RPY, 1, b"\x00", False)
     box.write(stream, b"", True)
     assert [split(frame)[:3] for frame in box.frames(ALL)] == [(1, RPY, b"\x00")]
-    stream = box.open_stream(RPY, 2, b"\x00")
+    stream = box.open_stream(RPY, 2, b"\x00", False)
     box.write(stream, bytes(16367), False)
     assert [split(frame)[1] for frame in box.frames(ALL)] == [RPY | MORE_COMING]
     box.write(stream, b"", True)
@@ -250,7 +250,7 @@ def test_a_stream_ends_with_its_last_write_even_if_that_is_empty() -> None:
 
 def test_a_compressed_stream_ends_without_the_flag_if_nothing_is_left() -> None:
     box = outbox()
-    stream = box.open_stream(RPY | COMPRESSED, 1, b"\x00")
+    stream = box.open_stream(RPY | COMPRESSED, 1, b"\x00", False)
     box.write(stream, bytes(14336 * 2 - 1), False)
     flags = [split(frame)[1] for frame in box.frames(ALL)]
     assert flags == [RPY | COMPRESSED | MORE_COMING]  # Half a frame waits for more.
@@ -260,12 +260,13 @@ def test_a_compressed_stream_ends_without_the_flag_if_nothing_is_left() -> None:
 
 def test_a_stream_whose_window_is_full_does_not_ask_beyond_its_buffer() -> None:
     box = outbox()
-    stream = box.open_stream(RPY, 1, b"\x00")
+    stream = box.open_stream(RPY, 1, b"\x00", False)
     written = 0
     for _ in range(100):
-        if not box.wanted:
+        if not box.events:
             break
-        bytes_wanted = box.wanted.pop().bytes_wanted
+        (asked,) = asked_of(box)
+        bytes_wanted = asked.bytes_wanted
         written += bytes_wanted
         box.write(stream, bytes(bytes_wanted), False)
         box.frames(ALL)
@@ -275,7 +276,7 @@ def test_a_stream_whose_window_is_full_does_not_ask_beyond_its_buffer() -> None:
 
 def test_a_stream_that_fails_before_it_began_becomes_an_error() -> None:
     box = outbox()
-    stream = box.open_stream(RPY | URGENT | COMPRESSED, 7, b"\x00")
+    stream = box.open_stream(RPY | URGENT | COMPRESSED, 7, b"\x00", False)
     box.write(stream, bytes(1000), False)
     assert box.fail_stream(stream, b"\x00why")
     assert [split(frame)[:3] for frame in box.frames(ALL)] == [(7, ERR | URGENT, b"\x00why")]
@@ -283,7 +284,7 @@ def test_a_stream_that_fails_before_it_began_becomes_an_error() -> None:
 
 def test_a_stream_that_is_queued_and_fails_becomes_one_error() -> None:
     box = outbox()
-    stream = box.open_stream(RPY, 7, b"\x00")
+    stream = box.open_stream(RPY, 7, b"\x00", False)
     box.write(stream, bytes(30_000), False)
     assert box.has_frames
     assert box.fail_stream(stream, b"\x00why")
@@ -292,15 +293,85 @@ def test_a_stream_that_is_queued_and_fails_becomes_one_error() -> None:
 
 def test_a_stream_of_which_a_part_is_out_can_not_become_an_error() -> None:
     box = outbox()
-    stream = box.open_stream(RPY, 7, b"\x00")
+    stream = box.open_stream(RPY, 7, b"\x00", False)
     box.write(stream, bytes(20_000), False)
     box.frames(ALL)
     assert not box.fail_stream(stream, b"\x00why")
 
 
+def test_streams_and_other_messages_share_the_link_whatever_their_number() -> None:
+    box = outbox(*[reply(n, 1000) for n in range(100, 300)])
+    for n in range(10):
+        box.open_stream(RPY, n + 1, bytes(100_000), True)
+    began = box.frames(300_000)
+    of_streams = sum(len(frame) for frame in began if split(frame)[0] < 100)
+    assert 0.4 < of_streams / sum(map(len, began)) < 0.6
+    # Where one kind has nothing to send, the other has it all.
+    assert len(order(box.frames(ALL))) + len(began) == 200 + 10 * 7
+
+
+def test_a_message_waits_for_one_turn_of_streams_however_many_there_are() -> None:
+    box = outbox()
+    for n in range(50):
+        box.open_stream(RPY, n + 1, bytes(100_000), True)
+    box.frames(200_000)
+    box.put(reply(99, 10))
+    before = []
+    while (number := order(box.frames(1))[0][0]) != 99:
+        before.append(number)
+    assert len(before) <= WRITE_BYTES_MAX // FRAME_BYTES_MAX + 1
+
+
+def test_small_streams_go_out_one_after_the_other() -> None:
+    box = outbox()
+    for n in range(3):
+        box.open_stream(RPY, n + 1, bytes(100_000), True)
+    assert [n for n, _ in order(box.frames(ALL))] == [1] * 7 + [2] * 7 + [3] * 7
+
+
+def test_a_long_stream_lets_others_have_their_turn() -> None:
+    box = outbox()
+    long = box.open_stream(RPY, 1, bytes(100_000), False)
+    box.open_stream(RPY, 2, bytes(50_000), True)
+    numbers: list[int] = []
+    while 2 not in numbers:
+        numbers += [n for n, _ in order(box.frames(1))]
+        box.acknowledged(1, False, 10**6)  # Its window is never full,
+        if any(event == StreamWanted(long, event.bytes_wanted) for event in asked_of(box)):
+            box.write(long, bytes(60_000), False)  # and neither its buffer empty.
+    assert numbers == [1] * 8 + [2]
+
+
+def asked_of(box: Outbox) -> list[StreamWanted]:
+    events, box.events = box.events, []
+    return [event for event in events if isinstance(event, StreamWanted)]
+
+
+def test_a_stream_may_begin_with_all_that_there_is() -> None:
+    box = outbox()
+    stream = box.open_stream(RPY, 1, b"\x00all", True)
+    assert box.events == []
+    assert [split(frame)[:3] for frame in box.frames(ALL)] == [(1, RPY, b"\x00all")]
+    assert box.events == [StreamSent(stream)]
+
+
+def test_when_the_last_of_a_stream_is_on_its_way_its_owner_is_told_once() -> None:
+    box = outbox()
+    stream = box.open_stream(RPY, 1, bytes(40_000), True)
+    assert len(box.frames(20_000)) == 1
+    assert box.events == []
+    box.frames(ALL)
+    assert box.events == [StreamSent(stream)]
+    failed = box.open_stream(RPY, 2, b"", False)
+    box.fail_stream(failed, b"\x00why")
+    box.events.clear()
+    box.frames(ALL)
+    assert box.events == [StreamSent(failed)]
+
+
 def test_writing_to_a_stream_that_has_ended_is_a_bug() -> None:
     box = outbox()
-    stream = box.open_stream(RPY, 7, b"\x00")
+    stream = box.open_stream(RPY, 7, b"\x00", False)
     box.write(stream, b"x", True)
     with pytest.raises(AssertionError, match="has been written"):
         box.write(stream, b"y", False)

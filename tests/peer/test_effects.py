@@ -106,14 +106,15 @@ def test_checkpoints_are_kept_on_either_side(asker: Asker) -> None:
 
 def test_a_blob_comes_in_pieces_and_is_there_once_its_revision_is_saved(asker: Asker) -> None:
     assert asker.ask(FindMissingBlobs([DIGEST])) == [DIGEST]
-    assert asker.ask(OpenBlob(DIGEST)) is None
+    assert asker.ask(OpenBlob(DIGEST, 3)) is None
     assert asker.ask(ProveBlob(DIGEST, b"n" * 20)) is None
     asker.ask(WriteBlob(DIGEST, CONTENT[:5], True, False, len(CONTENT)))
     asker.ask(WriteBlob(DIGEST, CONTENT[5:], False, True, len(CONTENT)))
-    assert asker.ask(OpenBlob(DIGEST)) is None, "staged is not stored"
+    assert asker.ask(OpenBlob(DIGEST, 3)) is None, "staged is not stored"
     asker.ask(SaveRevisions(0, [revision(b"{}", DIGEST)], False))
     assert asker.ask(FindMissingBlobs([DIGEST])) == []
-    assert asker.ask(OpenBlob(DIGEST)) == len(CONTENT)
+    assert asker.ask(OpenBlob(DIGEST, 3)) == (len(CONTENT), CONTENT[:3])
+    assert asker.ask(OpenBlob(DIGEST, 1000)) == (len(CONTENT), CONTENT)
     assert asker.ask(ReadBlob(DIGEST, 2, 4)) == CONTENT[2:6]
     expected = hashlib.sha1(b"\x14" + b"n" * 20 + CONTENT).digest()
     proof = asker.ask(ProveBlob(DIGEST, b"n" * 20))

@@ -158,10 +158,12 @@ def test_blobs_are_fetched_answered_and_made_durable_many_together(
     # Seven frames of 16 KiB each, and what is said about them.
     assert new.frames <= 12 * BLOBS, new
     assert new.steps <= 4 * BLOBS, new
-    assert new.puts <= BLOBS // 10, new
-    assert new.statements <= 2 * BLOBS, new
-    assert new.commits <= BLOBS // 5, new
-    assert new.pages <= BLOBS, new
+    # Blobs come whole, one after the other, and a disk that takes no time waits for none: with a
+    # real one more of them share a batch.
+    assert new.puts <= BLOBS // 5, new
+    assert new.statements <= 4 * BLOBS, new
+    assert new.commits <= BLOBS // 2, new
+    assert new.pages <= 2 * BLOBS, new
 
 
 @pytest.mark.parametrize("way", ["push", "pull"])

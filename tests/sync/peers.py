@@ -356,9 +356,9 @@ class MemoryStorage:
             self.kept.remove(digest)
             self.staged.pop(digest, None)
 
-    def _OpenBlob(self, digest: str) -> int | None:
+    def _OpenBlob(self, digest: str, size: int) -> tuple[int, bytes] | None:
         data = self.blobs.get(digest)
-        return None if data is None else len(data)
+        return None if data is None else (len(data), data[:size])
 
     def _ReadBlob(self, digest: str, offset: int, size: int) -> bytes:
         if digest not in self.blobs:

@@ -574,7 +574,7 @@ def test_a_blob_named_by_two_revisions_is_allowed_until_both_are_answered() -> N
 def test_many_requests_at_once_take_turns() -> None:
     data = b"x" * 100
     driven, peer = sending(data)
-    driven.delayed.add(asks.ReadBlob)
+    driven.delayed.add(asks.OpenBlob)
     count = BLOBS_SERVED_AT_ONCE_MAX + 10
     tokens = [peer.send("getAttachment", digest=digest_of(data), stream=True) for _ in range(count)]
     peer.run()
@@ -597,7 +597,7 @@ def test_a_blob_that_is_missing_here_is_told() -> None:
 def test_a_blob_that_vanishes_before_its_first_byte_is_told() -> None:
     driven, peer = sending(b"hello")
     driven.storage.fail = lambda effect: (
-        StoreError("gone") if isinstance(effect, asks.ReadBlob) else None
+        StoreError("gone") if isinstance(effect, asks.OpenBlob) else None
     )
     token = peer.send("getAttachment", digest=digest_of(b"hello"), stream=True)
     peer.run()

@@ -9,6 +9,6 @@ checks, `frame` knows a frame's bytes.
 from __future__ import annotations
 
 from settee.blip.connection import Connection
-from settee.blip.message import Reply, ReplyPart, Request, StreamWanted
+from settee.blip.message import Reply, ReplyPart, Request, StreamSent, StreamWanted
 
-__all__ = ["Connection", "Reply", "ReplyPart", "Request", "StreamWanted"]
+__all__ = ["Connection", "Reply", "ReplyPart", "Request", "StreamSent", "StreamWanted"]

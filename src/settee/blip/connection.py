@@ -23,6 +23,7 @@ from settee.blip.message import (
     Reply,
     ReplyPart,
     Request,
+    StreamSent,
     StreamWanted,
     encode_message,
 )
@@ -116,15 +117,22 @@ class Connection:
         self._out.put_reply(Outgoing(ERR | self._answer(number), number, payload))
 
     def reply_stream(
-        self, number: int, properties: Mapping[str, str] = NO_PROPERTIES, *, compress: bool = False
+        self,
+        number: int,
+        properties: Mapping[str, str] = NO_PROPERTIES,
+        data: bytes = b"",
+        *,
+        last: bool = False,
+        compress: bool = False,
     ) -> int:
-        """Begin an answer whose body will be written with `stream_write`; return its handle.
+        """Begin an answer that is written piece by piece with `stream_write`; return its handle.
 
-        `events()` asks for each piece.
+        It begins with `data`, which may be `last`. `events()` asks for each further piece, and
+        tells when all has been sent.
         """
-        head = encode_message(properties, b"")
+        head = encode_message(properties, data)
         flags = RPY | self._answer(number)
-        return self._out.open_stream(flags | COMPRESSED if compress else flags, number, head)
+        return self._out.open_stream(flags | COMPRESSED if compress else flags, number, head, last)
 
     def stream_write(self, stream: int, data: bytes, *, last: bool) -> None:
         """Append a piece of any size to a streamed answer; the last may be empty.
@@ -169,15 +177,15 @@ class Connection:
         """Whether `frames_to_send` would return something."""
         return self._out.has_frames
 
-    def events(self) -> list[StreamWanted]:
-        """Return, once, the streams that want more bytes.
+    def events(self) -> list[StreamWanted | StreamSent]:
+        """Return, once, which streams want more bytes and which have been sent.
 
         Ask after each call of `reply_stream`, `stream_write`, `frames_to_send` and `receive`.
         """
-        wanted = self._out.wanted
-        if wanted:
-            self._out.wanted = []
-            return wanted
+        events = self._out.events
+        if events:
+            self._out.events = []
+            return events
         return []
 
     @property

@@ -25,6 +25,7 @@ __all__ = [
     "Reply",
     "ReplyPart",
     "Request",
+    "StreamSent",
     "StreamWanted",
     "decode_message",
     "encode_message",
@@ -75,6 +76,12 @@ class StreamWanted(NamedTuple):
 
     stream: int
     bytes_wanted: int
+
+
+class StreamSent(NamedTuple):
+    """The last frame of an outgoing streamed body, or of the ERR in its place, has been made."""
+
+    stream: int
 
 
 def encode_message(properties: Mapping[str, str], body: bytes) -> bytes:

@@ -5,9 +5,14 @@ Touches: settee.blip.codec, settee.blip.frame, settee.blip.message, settee.limit
 Never touches: sockets, files, the wall clock, randomness.
 Source: wire protocol 2.7, 2.8, 2.9.
 
-Messages take turns frame by frame. Urgent ones have a queue of their own; when both queues hold
-something, an urgent frame and a normal one alternate, and normal frames are kept short, so that a
-long message never holds up an urgent one and a flood of urgent ones never stops the rest.
+Messages take turns frame by frame. Urgent ones have a queue of their own; when others wait, too, an
+urgent frame and another alternate, and the others are kept short, so that a long message never
+holds up an urgent one and a flood of urgent ones never stops the rest.
+
+Streamed bodies have a queue of their own, too. Whatever their number, they and the other messages
+get the same share of the link, _TURN_BYTES in turn. Among them a turn is long enough for a small
+body to go out whole: of one that was begun and not ended nothing is left when a connection breaks,
+and what comes in a row its receiver writes as one.
 
 A message is in a queue exactly while it has a frame that may go: one whose window is full waits for
 an ACK, a streamed one whose buffer is too empty waits for its owner.
@@ -36,8 +41,13 @@ from settee.blip.frame import (
     ack_frame,
     put_header,
 )
-from settee.blip.message import StreamWanted
-from settee.limits import BLOB_CHUNK_BYTES, FRAME_BYTES_MAX, UNACKED_BYTES_MAX
+from settee.blip.message import StreamSent, StreamWanted
+from settee.limits import (
+    BLOB_CHUNK_BYTES,
+    FRAME_BYTES_MAX,
+    UNACKED_BYTES_MAX,
+    WRITE_BYTES_MAX,
+)
 
 __all__ = ["STREAM_BUFFER_BYTES_MAX", "Outbox", "Outgoing", "OutgoingStream"]
 
@@ -51,6 +61,12 @@ for a byte (fixed codes, as the quick level of zlib-ng has), and no frame may gr
 
 _SHORT_BYTES: Final = 4096 * 7 // 8
 """Payload of a normal frame while an urgent message waits: a frame of at most 4096 bytes."""
+
+_TURN_BYTES: Final = WRITE_BYTES_MAX
+"""What streamed bodies send while other messages wait, and the other way round."""
+
+_TURN_FRAMES: Final = 8
+"""Frames of one streamed body while other bodies wait: as many as its buffer holds."""
 
 STREAM_BUFFER_BYTES_MAX: Final = 2 * BLOB_CHUNK_BYTES
 _STREAM_BUFFER_BYTES_LOW: Final = BLOB_CHUNK_BYTES
@@ -121,16 +137,17 @@ class Outgoing:
 class OutgoingStream(Outgoing):
     """A reply whose body is written piece by piece; never more than its buffer is in memory."""
 
-    __slots__ = ("asked", "buffer", "closed", "handle")
+    __slots__ = ("asked", "buffer", "closed", "frames_in_turn", "handle")
 
     flags: int
     position: int
 
-    def __init__(self, flags: int, number: int, head: bytes, handle: int) -> None:
+    def __init__(self, flags: int, number: int, head: bytes, last: bool, handle: int) -> None:
         super().__init__(flags, number, b"")
         self.buffer: bytearray = bytearray(head)
-        self.closed: bool = False
+        self.closed: bool = last
         """Whether the last piece has been written."""
+        self.frames_in_turn: int = 0
         self.asked: bool = False
         """Whether its owner was asked for more and has not written since."""
         self.handle: Final = handle
@@ -168,19 +185,22 @@ class Outbox:
         "_normal",
         "_normal_turn",
         "_sending",
+        "_streamed",
         "_streams",
         "_streams_begun_count",
+        "_streams_turn",
+        "_turn_left_bytes",
         "_urgent",
         "acks_idle",
         "awaited",
         "awaited_streams",
+        "events",
         "frames_made",
         "replies_bytes",
         "requests_begun_count",
         "stopped",
         "stream_tokens",
         "unanswered_count",
-        "wanted",
     )
 
     def __init__(self, compression_level: int) -> None:
@@ -190,7 +210,12 @@ class Outbox:
         self._urgent: deque[Outgoing | int] = deque()
         self._normal: deque[Outgoing | int] = deque()
         """A plain integer stands for the empty reply to that request."""
+        self._streamed: deque[Outgoing | int] = deque()
+        """Streams that have a frame to send."""
         self._normal_turn = False
+        """Whether the last frame was urgent."""
+        self._streams_turn = False
+        self._turn_left_bytes = _TURN_BYTES
         self._sending: dict[tuple[int, bool], Outgoing] = {}
         """(number, is a request) -> message of which some frames are sent, for its ACKs."""
         self._streams: dict[int, OutgoingStream] = {}
@@ -210,18 +235,24 @@ class Outbox:
         """Of requests whose reply is to be streamed, from being queued to the end of the reply."""
         self.unanswered_count: int = 0
         """Requests queued or sent, without a complete answer."""
-        self.wanted: list[StreamWanted] = []
+        self.events: list[StreamWanted | StreamSent] = []
         self.stopped: bool = False
         """Nothing goes out any more."""
 
     @property
     def has_frames(self) -> bool:
         """Whether `frames` would return something."""
-        return bool(self._urgent or self._normal or self._acks) and not self.stopped
+        waiting = self._urgent or self._normal or self._streamed or self._acks
+        return bool(waiting) and not self.stopped
 
     def put(self, message: Outgoing) -> None:
-        """Queue a message behind those of its urgency."""
-        (self._urgent if message.flags & URGENT else self._normal).append(message)
+        """Queue a message behind those of its kind."""
+        if message.flags & URGENT:
+            self._urgent.append(message)
+        elif isinstance(message, OutgoingStream):
+            self._streamed.append(message)
+        else:
+            self._normal.append(message)
 
     def put_reply(self, message: Outgoing) -> None:
         """Queue the answer to a request of the peer's."""
@@ -253,11 +284,12 @@ class Outbox:
 
     # --- streams ----------------------------------------------------------------------------------
 
-    def open_stream(self, flags: int, number: int, head: bytes) -> int:
+    def open_stream(self, flags: int, number: int, head: bytes, last: bool) -> int:
         """Begin a streamed reply and return its handle."""
         self._streams_begun_count = handle = self._streams_begun_count + 1
-        self._streams[handle] = stream = OutgoingStream(flags, number, head, handle)
+        self._streams[handle] = stream = OutgoingStream(flags, number, head, last, handle)
         self._ask(stream)
+        self._wake(stream)
         return handle
 
     def write(self, handle: int, data: bytes, last: bool) -> None:
@@ -288,7 +320,7 @@ class Outbox:
         held = len(stream.buffer)
         if not stream.closed and not stream.asked and held <= _STREAM_BUFFER_BYTES_LOW:
             stream.asked = True
-            self.wanted.append(StreamWanted(stream.handle, STREAM_BUFFER_BYTES_MAX - held))
+            self.events.append(StreamWanted(stream.handle, STREAM_BUFFER_BYTES_MAX - held))
 
     def _wake(self, message: Outgoing) -> None:
         if not message.queued and message.ready():
@@ -301,13 +333,13 @@ class Outbox:
         """Return the next frames, together at most `bytes_max` bytes, but at least one if any."""
         if self.stopped:
             return []
-        encode, urgent, normal = self._encode, self._urgent, self._normal
+        encode, urgent, normal, streamed = self._encode, self._urgent, self._normal, self._streamed
         frames = [ack_frame(number, flags, count) for (number, flags), count in self._acks.items()]
         self._acks.clear()
         left = bytes_max - sum(map(len, frames))
-        while urgent or normal:
-            from_urgent = bool(urgent) and not (self._normal_turn and normal)
-            queue = urgent if from_urgent else normal
+        while urgent or normal or streamed:
+            from_urgent = bool(urgent) and not (self._normal_turn and (normal or streamed))
+            queue = urgent if from_urgent else self._whose_turn()
             message = queue[0]
             if isinstance(message, int):
                 if left < _OVERHEAD_BYTES and frames:
@@ -326,10 +358,22 @@ class Outbox:
                 del queue[0]
                 frame = self._frame(message, carried)
             self._normal_turn = from_urgent
+            if not from_urgent:
+                self._turn_left_bytes -= len(frame)
             frames.append(frame)
             left -= len(frame)
         self.frames_made += len(frames)
         return frames
+
+    def _whose_turn(self) -> deque[Outgoing | int]:
+        """Return the queue that the next frame comes from, streams or other messages."""
+        normal, streamed = self._normal, self._streamed
+        mine, other = (streamed, normal) if self._streams_turn else (normal, streamed)
+        if mine and not (other and self._turn_left_bytes <= 0):
+            return mine
+        self._streams_turn = not self._streams_turn
+        self._turn_left_bytes = _TURN_BYTES
+        return other
 
     def _frame(self, message: Outgoing, count: int) -> bytes:
         number = message.number
@@ -349,16 +393,29 @@ class Outbox:
             return frame
         self._sending[key] = message
         message.sent_bytes += len(frame) - len(put_header(number, 0))
+        message.queued = False
         if isinstance(message, OutgoingStream):
             self._ask(message)
-        message.queued = False
+            if self._is_in_turn(message):
+                message.queued = True
+                self._streamed.appendleft(message)
+                return frame
         self._wake(message)
         return frame
+
+    def _is_in_turn(self, stream: OutgoingStream) -> bool:
+        """Whether the next frame of a stream goes out before those of others."""
+        stream.frames_in_turn += 1
+        if stream.frames_in_turn < _TURN_FRAMES and not stream.flags & URGENT and stream.ready():
+            return True
+        stream.frames_in_turn = 0
+        return False
 
     def _finished(self, message: Outgoing) -> None:
         flags = message.flags
         if isinstance(message, OutgoingStream):
             del self._streams[message.handle]
+            self.events.append(StreamSent(message.handle))
         elif flags & TYPE_MASK:
             self.replies_bytes -= len(message.payload) + _REPLY_UPKEEP_BYTES
         elif not flags & NO_REPLY:

@@ -236,8 +236,8 @@ class EffectRunner:
 
     def _on_blobs(self, effect: Effect) -> object:
         match effect:
-            case OpenBlob(digest):
-                return self._blob_length(digest)
+            case OpenBlob(digest, size):
+                return self._open_blob(digest, size)
             case ReadBlob(digest, offset, size):
                 return self._store.blobs.read_at(digest, offset, size)
             case FindMissingBlobs(digests):
@@ -341,6 +341,12 @@ class EffectRunner:
             del self._writers[digest]
             writer.abort()
             raise
+
+    def _open_blob(self, digest: str, size: int) -> tuple[int, bytes] | None:
+        try:
+            return self._store.blobs.begin(digest, size)
+        except NotFoundError:
+            return None
 
     def _blob_length(self, digest: str) -> int | None:
         try:

@@ -160,19 +160,27 @@ class BlobStore:
         except FileNotFoundError as exc:
             raise _not_found(digest) from exc
 
+    def begin(self, digest: str, count: int) -> tuple[int, bytes]:
+        """Return a blob's length and at most `count` of its bytes, as `read_at` does."""
+        return self._read_some(digest, 0, count)
+
     def read_at(self, digest: str, offset: int, count: int) -> bytes:
         """Return at most `count` bytes from `offset` on, not verified. Raises NotFoundError."""
+        return self._read_some(digest, offset, count)[1]
+
+    def _read_some(self, digest: str, offset: int, count: int) -> tuple[int, bytes]:
         path = self._path(digest)
-        piece = bytearray(count)
         try:
             with self._files.open(path) as file:
+                length = os.fstat(file.fileno()).st_size
+                piece = bytearray(max(0, min(count, length - offset)))
                 file.seek(offset)
                 size = self._files.read(file, memoryview(piece))
         except FileNotFoundError as exc:
             raise _not_found(digest) from exc
         except OSError as exc:
             raise translated_os(exc, path) from exc
-        return bytes(memoryview(piece)[:size])
+        return length, bytes(memoryview(piece)[:size])
 
     def read(self, digest: str) -> bytes:
         """Return a whole blob, verified. Raises NotFoundError, CorruptDatabaseError."""

@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from settee.blip.message import Reply, ReplyPart, Request
+from settee.blip.outbox import STREAM_BUFFER_BYTES_MAX
 from settee.doc.blob import BlobReference, compressible
 from settee.errors import NotFoundError, PeerProtocolError, SetteeError, StoreError
 from settee.ids import digest_bytes
 from settee.limits import (
     BLOB_BYTES_MAX,
-    BLOB_CHUNK_BYTES,
     BLOBS_FETCHED_AT_ONCE_BYTES_MAX,
     BLOBS_FETCHED_AT_ONCE_MAX,
     BLOBS_SERVED_AT_ONCE_MAX,
@@ -68,15 +68,14 @@ class BlobFetch:
 
 
 class _Serving:
-    """One blob being sent."""
+    """One blob being sent, until the last of it has left this room."""
 
-    __slots__ = ("digest", "length", "offset", "reading", "stream")
+    __slots__ = ("digest", "length", "offset", "reading")
 
-    def __init__(self, digest: str, length: int, stream: int) -> None:
+    def __init__(self, digest: str, length: int, offset: int) -> None:
         self.digest = digest
         self.length = length
-        self.stream = stream
-        self.offset = 0
+        self.offset = offset
         self.reading = False
 
 
@@ -167,8 +166,7 @@ class BlobExchange:
             self._session.request(
                 "getAttachment", fetch.collection, properties, b"", fetch, stream_reply=True
             )
-        while self._requests and len(self._serving) + self._opening < BLOBS_SERVED_AT_ONCE_MAX:
-            self._serve(*self._requests.popleft())
+        self._serve_on()
         if self._proofs and not self._proving:
             self._prove(*self._proofs.popleft())
 
@@ -260,24 +258,37 @@ class BlobExchange:
         compress = is_true(request.properties, "compress")
         self._requests.append((request.number, compress, self._asked_digest(request)))
 
+    def _serve_on(self) -> None:
+        # What has been read and not been sent is in memory: it keeps its place until then.
+        while self._requests and len(self._serving) + self._opening < BLOBS_SERVED_AT_ONCE_MAX:
+            self._serve(*self._requests.popleft())
+
     def _serve(self, number: int, compress: bool, digest: str) -> None:
         session = self._session
         self._opening += 1
 
-        def opened(length: int | None) -> None:
+        def opened(head: tuple[int, bytes] | None) -> None:
             self._opening -= 1
-            if length is None:
+            if head is None:
                 session.refuse_request(number, NotFoundError(f"the blob {digest} is missing here"))
                 return
-            stream = session.connection.reply_stream(number, {}, compress=compress)
-            self._serving[stream] = _Serving(digest, length, stream)
-            self.wanted(stream, BLOB_CHUNK_BYTES)
+            length, data = head
+            stream = session.connection.reply_stream(
+                number, {}, data, last=len(data) >= length, compress=compress
+            )
+            session.counted_blob(len(data), 0)
+            self._serving[stream] = _Serving(digest, length, len(data))
 
         def failed(error: SetteeError) -> None:
             self._opening -= 1
             session.refuse_request(number, error)
 
-        session.ask(OpenBlob(digest), opened, failed)
+        session.ask(OpenBlob(digest, STREAM_BUFFER_BYTES_MAX), opened, failed)
+
+    def sent(self, stream: int) -> None:
+        """All of a blob is on its way: its place is free."""
+        self._serving.pop(stream, None)
+        self._serve_on()
 
     def wanted(self, stream: int, bytes_wanted: int) -> None:
         """The connection has room for more of a blob."""
@@ -286,7 +297,7 @@ class BlobExchange:
             return
         serving.reading = True
         session = self._session
-        count = max(1, min(bytes_wanted, BLOB_CHUNK_BYTES))
+        count = max(1, min(bytes_wanted, STREAM_BUFFER_BYTES_MAX))
 
         def read(data: bytes) -> None:
             serving.reading = False
@@ -297,8 +308,6 @@ class BlobExchange:
                 return
             session.connection.stream_write(stream, data, last=last)
             session.counted_blob(len(data), 0)
-            if last:
-                del self._serving[stream]
 
         def failed(error: SetteeError) -> None:
             del self._serving[stream]

@@ -221,9 +221,10 @@ class ReleaseBlobs(NamedTuple):
 
 
 class OpenBlob(NamedTuple):
-    """Answer: the length in bytes, or None if there is no such blob."""
+    """Answer: its length in bytes, and `size` of them or all; or None if there is no such blob."""
 
     digest: str
+    size: int
 
 
 class ReadBlob(NamedTuple):

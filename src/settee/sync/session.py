@@ -14,7 +14,7 @@ in all messages or in none. A passive peer speaks only when spoken to.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,7 +25,6 @@ from settee.ids import CollectionName
 from settee.limits import (
     INBOUND_BYTES_MAX,
     LOGGED_PER_SESSION_MAX,
-    RECEIVE_PORTION_BYTES,
     REPLIES_WAITING_BYTES_MAX,
     REPLIES_WAITING_READING_BYTES_MAX,
     REQUESTS_UNANSWERED_READING_MAX,
@@ -44,6 +43,7 @@ from settee.sync.events import (
     Finished,
     Progress,
 )
+from settee.sync.incoming import messages
 from settee.sync.messages import (
     PERMANENT_CLOSE,
     TRANSIENT_CLOSE,
@@ -215,17 +215,16 @@ class Session:
         self._now = now
         self._patience.heard(now)
         try:
-            for portion in _portions(frames):
-                for message in self.connection.receive(portion):
-                    if self._finished:
-                        return
-                    if type(message) is Reply:
-                        self._replied(message)
-                    elif type(message) is Request:
-                        self._requested(message)
-                    elif type(message) is ReplyPart:
-                        assert isinstance(message.token, BlobFetch)
-                        self.blobs.part_came(message.token, message)
+            for message in messages(self.connection, frames):
+                if self._finished:
+                    return
+                if type(message) is Reply:
+                    self._replied(message)
+                elif type(message) is Request:
+                    self._requested(message)
+                elif type(message) is ReplyPart:
+                    assert isinstance(message.token, BlobFetch)
+                    self.blobs.part_came(message.token, message)
         except PeerProtocolError as error:
             # The framing is broken or a reply makes no sense: nothing after it can be trusted.
             self.end(error, close_code=1002)
@@ -601,8 +600,10 @@ class Session:
 
     def _read_blobs_on(self) -> None:
         for event in self.connection.events():
-            assert type(event) is StreamWanted
-            self.blobs.wanted(event.stream, event.bytes_wanted)
+            if type(event) is StreamWanted:
+                self.blobs.wanted(event.stream, event.bytes_wanted)
+            else:
+                self.blobs.sent(event.stream)
 
     def _pump(self) -> None:
         if self._finished:
@@ -676,17 +677,3 @@ class Session:
         self._finished = True
         self._activity = Activity.STOPPED
         self._events.append(Finished(close_code=code, close_reason=reason, error=error))
-
-
-def _portions(frames: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """Cut what came into portions of RECEIVE_PORTION_BYTES or one frame."""
-    portion: list[bytes] = []
-    size = 0
-    for frame in frames:
-        portion.append(frame)
-        size += len(frame)
-        if size >= RECEIVE_PORTION_BYTES:
-            yield portion
-            portion, size = [], 0
-    if portion:
-        yield portion
