@@ -61,6 +61,10 @@ DELTA_BASES_MAX: Final = 2
 FRAME_BYTES_MAX: Final = 16384
 """A frame sent, header and checksum included: Sync Gateway's reader is made for it."""
 
+FRAME_BYTES_LONG_MAX: Final = 60 * 1024
+"""The same to settee peers, which do as much for a frame as for a document. With what is said in
+between it fits into one write."""
+
 FRAME_BYTES_RECEIVED_MAX: Final = 2**20
 """A frame received; Couchbase Lite accepts no WebSocket message over 1 MiB either."""
 
@@ -168,12 +172,13 @@ BASES_READ_BYTES_MAX: Final = 8 * 2**20
 BLOB_CHUNK_BYTES: Final = 64 * 1024
 """A blob is read and written in pieces of this size."""
 
-BLOBS_FETCHED_AT_ONCE_MAX: Final = 32
+BLOBS_FETCHED_AT_ONCE_MAX: Final = 64
 """`getAttachment` requests out at once, per link, while what they ask for is small."""
 
-BLOBS_FETCHED_AT_ONCE_BYTES_MAX: Final = 4 * 2**20
+BLOBS_FETCHED_AT_ONCE_BYTES_MAX: Final = 8 * 2**20
 """What is small: bytes of all blobs that are being fetched. A lost connection loses what came of
-them, so large ones are not all begun at once."""
+them, so large ones are not all begun at once. (A settee peer sends small ones one after the other,
+so of those little is lost.)"""
 
 LARGE_BLOBS_FETCHED_AT_ONCE_MAX: Final = 8
 """`getAttachment` requests out at once, per link, whatever they ask for."""
@@ -366,7 +371,8 @@ BLOB_LEASE_S: Final = 3600.0
 """A blob file younger than this may be in use by another process and is never removed."""
 
 assert UNACKED_BYTES_MAX > 2 * ACK_INTERVAL_BYTES, "a sender would stall before the next ACK"
-assert FRAME_BYTES_MAX <= FRAME_BYTES_RECEIVED_MAX
+assert FRAME_BYTES_MAX <= FRAME_BYTES_LONG_MAX <= FRAME_BYTES_RECEIVED_MAX
+assert FRAME_BYTES_LONG_MAX < WRITE_BYTES_MAX
 assert CHANGES_BYTES_MAX + 256 <= FRAME_BYTES_MAX * 7 // 8, "an offer must fit into one frame"
 assert CHANGES_ROWS_MAX <= CHANGES_ROWS_RECEIVED_MAX
 assert INBOUND_BYTES_MAX + MESSAGE_BODY_BYTES_MAX < MESSAGES_INCOMPLETE_BYTES_MAX

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from settee.blip import codec
 from settee.blip.codec import Decoder, Encoder
 from settee.blip.frame import COMPRESSED, ERR, MORE_COMING, RPY, TYPE_MASK, read_header, split
-from settee.blip.outbox import _DEFLATED_BYTES
+from settee.blip.outbox import Outbox
 from settee.errors import PeerProtocolError
-from settee.limits import FRAME_BYTES_MAX
+from settee.limits import FRAME_BYTES_LONG_MAX, FRAME_BYTES_MAX
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "blip_frames.json"
 CASES = [c for c in json.loads(VECTORS.read_text())["cases"] if c["name"] != "acks"]
@@ -100,14 +100,16 @@ def test_a_single_zero_byte_inflates_to_nothing() -> None:
     assert opened(Decoder(), with_checksum(b"\x01\x08", b"\x00", b"")) == b""
 
 
+@pytest.mark.parametrize("frame_bytes_max", [FRAME_BYTES_MAX, FRAME_BYTES_LONG_MAX])
 @pytest.mark.parametrize("level", [1, 6, 9])
-def test_noise_never_makes_a_frame_longer_than_allowed(level: int) -> None:
+def test_noise_never_makes_a_frame_longer_than_allowed(level: int, frame_bytes_max: int) -> None:
     encoder, noise = Encoder(level), random.Random(level)
+    payload_bytes = Outbox(level, frame_bytes_max)._deflated_bytes
     for _ in range(20):
-        frame = encoder.frame(2**20, COMPRESSED, noise.randbytes(_DEFLATED_BYTES))
-        assert len(frame) <= FRAME_BYTES_MAX
+        frame = encoder.frame(2**20, COMPRESSED, noise.randbytes(payload_bytes))
+        assert len(frame) <= frame_bytes_max
     # Other deflates may need nine bits for a byte.
-    assert _DEFLATED_BYTES * 9 // 8 + 32 <= FRAME_BYTES_MAX
+    assert payload_bytes * 9 // 8 + 32 <= frame_bytes_max
 
 
 def test_the_checksum_runs_on_over_all_frames() -> None:

@@ -146,9 +146,9 @@ def test_only_so_many_are_fetched_at_once_and_the_rest_in_turn() -> None:
     [
         ([5_000_000] * 20, LARGE_BLOBS_FETCHED_AT_ONCE_MAX),
         ([None] * 20, LARGE_BLOBS_FETCHED_AT_ONCE_MAX),
-        ([300_000] * 20, 13),  # 4 MiB, nearly.
-        ([5_000_000] + [1000] * 20, LARGE_BLOBS_FETCHED_AT_ONCE_MAX),
-        ([1000] * 20 + [5_000_000] + [1000] * 20, 20),
+        ([300_000] * 40, 27),  # 8 MiB, nearly.
+        ([9_000_000] + [1000] * 20, LARGE_BLOBS_FETCHED_AT_ONCE_MAX),
+        ([1000] * 20 + [9_000_000] + [1000] * 20, 20),
     ],
 )
 def test_of_large_blobs_fewer_are_fetched_at_once(lengths: list[int | None], asked: int) -> None:

@@ -28,7 +28,7 @@ from settee.blip.message import (
     encode_message,
 )
 from settee.blip.outbox import Outbox, Outgoing
-from settee.limits import COMPRESS_BODY_BYTES_MIN, COMPRESSION_LEVEL
+from settee.limits import COMPRESS_BODY_BYTES_MIN, COMPRESSION_LEVEL, FRAME_BYTES_MAX
 
 __all__ = ["Connection"]
 
@@ -37,12 +37,18 @@ class Connection:
     """The message layer of one link. Nothing goes out before `frames_to_send`.
 
     `compression_level`: of deflate, 0 (never compress) to 9; COMPRESSION_LEVEL (1) by default.
+    `frame_bytes_max`: of a frame that goes out; FRAME_BYTES_MAX (16 KiB) by default.
     """
 
     __slots__ = ("_in", "_out")
 
-    def __init__(self, *, compression_level: int = COMPRESSION_LEVEL) -> None:
-        self._out: Final = Outbox(compression_level)
+    def __init__(
+        self,
+        *,
+        compression_level: int = COMPRESSION_LEVEL,
+        frame_bytes_max: int = FRAME_BYTES_MAX,
+    ) -> None:
+        self._out: Final = Outbox(compression_level, frame_bytes_max)
         self._in: Final = Inbox(self._out)
 
     # --- sending ----------------------------------------------------------------------------------
@@ -167,8 +173,8 @@ class Connection:
         """Return the next whole frames, to be sent in this order and all of them.
 
         Together they have at most `bytes_max` bytes, unless the first alone has more (a frame has
-        16 KiB at most). Empty when nothing can go: nothing is queued, all that is waits for ACKs or
-        for `stream_write`, or the connection has failed.
+        `frame_bytes_max` at most). Empty when nothing can go: nothing is queued, all that is waits
+        for ACKs or for `stream_write`, or the connection has failed.
         """
         return self._out.frames(bytes_max)
 

@@ -44,6 +44,7 @@ from settee.blip.frame import (
 from settee.blip.message import StreamSent, StreamWanted
 from settee.limits import (
     BLOB_CHUNK_BYTES,
+    FRAME_BYTES_LONG_MAX,
     FRAME_BYTES_MAX,
     UNACKED_BYTES_MAX,
     WRITE_BYTES_MAX,
@@ -54,23 +55,17 @@ __all__ = ["STREAM_BUFFER_BYTES_MAX", "Outbox", "Outgoing", "OutgoingStream"]
 _OVERHEAD_BYTES: Final = 16
 """At most 10 + 1 bytes of header and 4 of checksum."""
 
-_PLAIN_BYTES: Final = FRAME_BYTES_MAX - _OVERHEAD_BYTES
-_DEFLATED_BYTES: Final = FRAME_BYTES_MAX * 7 // 8
-"""Payload that goes into a compressed frame: a deflate that finds nothing to save may need 9 bits
-for a byte (fixed codes, as the quick level of zlib-ng has), and no frame may grow too long."""
-
 _SHORT_BYTES: Final = 4096 * 7 // 8
 """Payload of a normal frame while an urgent message waits: a frame of at most 4096 bytes."""
 
 _TURN_BYTES: Final = WRITE_BYTES_MAX
 """What streamed bodies send while other messages wait, and the other way round."""
 
-_TURN_FRAMES: Final = 8
-"""Frames of one streamed body while other bodies wait: as many as its buffer holds."""
 
 STREAM_BUFFER_BYTES_MAX: Final = 2 * BLOB_CHUNK_BYTES
-_STREAM_BUFFER_BYTES_LOW: Final = BLOB_CHUNK_BYTES
-"""A stream's owner is asked for more when its buffer falls to this."""
+_STREAM_BUFFER_BYTES_LOW: Final = STREAM_BUFFER_BYTES_MAX - FRAME_BYTES_LONG_MAX + _OVERHEAD_BYTES
+"""A stream's owner is asked for more when its buffer falls to this: after one long frame, so that
+the next can go out while more is read."""
 
 _EMPTY: Final = b"\x00"
 """The payload of a message without properties and body."""
@@ -137,17 +132,22 @@ class Outgoing:
 class OutgoingStream(Outgoing):
     """A reply whose body is written piece by piece; never more than its buffer is in memory."""
 
-    __slots__ = ("asked", "buffer", "closed", "frames_in_turn", "handle")
+    __slots__ = ("asked", "buffer", "closed", "handle", "turn_bytes", "whole_bytes")
 
     flags: int
     position: int
 
-    def __init__(self, flags: int, number: int, head: bytes, last: bool, handle: int) -> None:
+    def __init__(
+        self, flags: int, number: int, head: bytes, last: bool, handle: int, whole_bytes: int
+    ) -> None:
         super().__init__(flags, number, b"")
         self.buffer: bytearray = bytearray(head)
         self.closed: bool = last
         """Whether the last piece has been written."""
-        self.frames_in_turn: int = 0
+        self.turn_bytes: int = 0
+        """Sent since others had their turn."""
+        self.whole_bytes: Final = whole_bytes
+        """What it waits for before it makes a frame that is not the last."""
         self.asked: bool = False
         """Whether its owner was asked for more and has not written since."""
         self.handle: Final = handle
@@ -155,7 +155,7 @@ class OutgoingStream(Outgoing):
 
     def ready(self) -> bool:
         """Tell whether it holds a whole frame or its end, and its window is open."""
-        return (self.closed or len(self.buffer) >= _PLAIN_BYTES) and super().ready()
+        return (self.closed or len(self.buffer) >= self.whole_bytes) and super().ready()
 
     def room(self, bytes_max: int) -> int:
         """Return how many bytes its next frame would carry if `bytes_max` are allowed."""
@@ -181,9 +181,11 @@ class Outbox:
 
     __slots__ = (
         "_acks",
+        "_deflated_bytes",
         "_encode",
         "_normal",
         "_normal_turn",
+        "_plain_bytes",
         "_sending",
         "_streamed",
         "_streams",
@@ -203,7 +205,12 @@ class Outbox:
         "unanswered_count",
     )
 
-    def __init__(self, compression_level: int) -> None:
+    def __init__(self, compression_level: int, frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
+        self._plain_bytes: Final = frame_bytes_max - _OVERHEAD_BYTES
+        self._deflated_bytes: Final = frame_bytes_max * 7 // 8
+        """Payload that goes into a compressed frame: a deflate that finds nothing to save may need
+        9 bits for a byte (fixed codes, as the quick level of zlib-ng has), and no frame may grow
+        too long."""
         self._encode: Final = Encoder(compression_level).frame
         self._acks: dict[tuple[int, int], int] = {}
         """(number, flags) -> bytes taken of an incoming message; only the newest count matters."""
@@ -287,7 +294,9 @@ class Outbox:
     def open_stream(self, flags: int, number: int, head: bytes, last: bool) -> int:
         """Begin a streamed reply and return its handle."""
         self._streams_begun_count = handle = self._streams_begun_count + 1
-        self._streams[handle] = stream = OutgoingStream(flags, number, head, last, handle)
+        self._streams[handle] = stream = OutgoingStream(
+            flags, number, head, last, handle, self._plain_bytes
+        )
         self._ask(stream)
         self._wake(stream)
         return handle
@@ -351,7 +360,8 @@ class Outbox:
                 if urgent and not from_urgent:
                     carried_max = _SHORT_BYTES
                 else:
-                    carried_max = _DEFLATED_BYTES if message.flags & COMPRESSED else _PLAIN_BYTES
+                    compressed = message.flags & COMPRESSED
+                    carried_max = self._deflated_bytes if compressed else self._plain_bytes
                 carried = message.room(carried_max)
                 if left < carried + _OVERHEAD_BYTES and frames:
                     break
@@ -396,19 +406,23 @@ class Outbox:
         message.queued = False
         if isinstance(message, OutgoingStream):
             self._ask(message)
-            if self._is_in_turn(message):
+            if self._is_in_turn(message, len(frame)):
                 message.queued = True
                 self._streamed.appendleft(message)
                 return frame
         self._wake(message)
         return frame
 
-    def _is_in_turn(self, stream: OutgoingStream) -> bool:
+    def _is_in_turn(self, stream: OutgoingStream, frame_bytes: int) -> bool:
         """Whether the next frame of a stream goes out before those of others."""
-        stream.frames_in_turn += 1
-        if stream.frames_in_turn < _TURN_FRAMES and not stream.flags & URGENT and stream.ready():
+        stream.turn_bytes += frame_bytes
+        if (
+            stream.turn_bytes < STREAM_BUFFER_BYTES_MAX
+            and not stream.flags & URGENT
+            and stream.ready()
+        ):
             return True
-        stream.frames_in_turn = 0
+        stream.turn_bytes = 0
         return False
 
     def _finished(self, message: Outgoing) -> None:

@@ -293,10 +293,12 @@ class EffectRunner:
     def _missing(self, digests: list[str]) -> list[str]:
         """Look for blobs, and keep those that are there until a revision names them."""
         blobs = self._store.blobs
+        missing = blobs.missing(digest for digest in digests if digest in self._leases)
         for digest in digests:
             if digest not in self._leases:
-                self._leases[digest] = blobs.lease([digest])
-        return blobs.missing(digests)
+                self._leases[digest], absent = blobs.hold([digest])
+                missing += absent
+        return missing
 
     def _release(self, digests: Iterable[str]) -> None:
         """Keep blobs no more, which a revision names by now or none is going to."""

@@ -194,18 +194,21 @@ class BlobStore:
 
         Other processes are kept off those that are there for an hour.
         """
+        return self.hold(digests)[0]
+
+    def hold(self, digests: Iterable[str]) -> tuple[Callable[[], None], list[str]]:
+        """Lease blobs; return what ends that, and which of them are not there."""
         held = [digest for digest in digests if digest_bytes(digest) is not None]
         with self._mutex:
             self._counted_leases().update(held)
-        for digest in held:
-            self._renew(digest)
+        missing = [digest for digest in held if not self._renew(digest)]
 
         def release() -> None:
             # Also called by a garbage collection, in a thread that may be holding the lock.
             self._released.extend(held)
             held.clear()
 
-        return release
+        return release, missing
 
     def _is_leased(self, digest: str) -> bool:
         with self._mutex:

@@ -23,6 +23,8 @@ from settee.blip.message import Reply, ReplyPart, Request, StreamWanted
 from settee.errors import PeerProtocolError, SetteeError, SyncError
 from settee.ids import CollectionName
 from settee.limits import (
+    FRAME_BYTES_LONG_MAX,
+    FRAME_BYTES_MAX,
     INBOUND_BYTES_MAX,
     LOGGED_PER_SESSION_MAX,
     REPLIES_WAITING_BYTES_MAX,
@@ -140,7 +142,8 @@ class Session:
 
     def __init__(self, config: SessionConfig, *, now: float) -> None:
         self.config: Final = config
-        self.connection: Final = Connection()
+        frame_bytes_max = FRAME_BYTES_LONG_MAX if config.peer_is_settee else FRAME_BYTES_MAX
+        self.connection: Final = Connection(frame_bytes_max=frame_bytes_max)
         self.dialect: Final = dialect_for(config.level, config.peer_is_settee)
         self.blobs: Final = BlobExchange(self)
         self.revs_out = 0
