@@ -151,8 +151,8 @@ INBOUND_BYTES_MAX: Final = 32 * 2**20
 """Bytes received and not yet stored, per link; above it the link is not read."""
 
 INBOUND_TOTAL_BYTES_MAX: Final = 256 * 2**20
-"""The same of all links of a database together, unfinished messages included. Above it the link
-that holds most is ended, with the request to come back later."""
+"""The same of all links of a database together, unfinished messages and blobs that are being sent
+included. Above it the link that holds most is ended, with the request to come back later."""
 
 RECEIVE_PORTION_BYTES: Final = 32 * 1024
 """Frames opened at once: they may inflate to a thousand times of this before anybody looks."""

@@ -321,8 +321,11 @@ def test_blobs_that_a_peer_asks_for_and_does_not_read_keep_their_places() -> Non
     for _ in range(count):
         driven.work()
     assert driven.count(asks.OpenBlob) == BLOBS_SERVED_AT_ONCE_MAX
+    held = BLOBS_SERVED_AT_ONCE_MAX * len(data)
+    assert held < driven.session.held_bytes < held + 10_000, "with all others it counts"
     peer.run()
     assert [peer.blobs[token] for token in tokens] == [data] * count, "once it does, all come"
+    assert driven.session.held_bytes == 0
 
 
 @pytest.mark.sec("SEC-24")

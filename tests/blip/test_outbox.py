@@ -362,11 +362,14 @@ def test_when_the_last_of_a_stream_is_on_its_way_its_owner_is_told_once() -> Non
     assert box.events == []
     box.frames(ALL)
     assert box.events == [StreamSent(stream)]
-    failed = box.open_stream(RPY, 2, b"", False)
+    failed = box.open_stream(RPY, 2, bytes(300), False)
+    assert box.streams_bytes == 300
     box.fail_stream(failed, b"\x00why")
+    assert box.streams_bytes == 4
     box.events.clear()
     box.frames(ALL)
     assert box.events == [StreamSent(failed)]
+    assert box.streams_bytes == 0
 
 
 def test_writing_to_a_stream_that_has_ended_is_a_bug() -> None:

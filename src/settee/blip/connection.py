@@ -205,6 +205,11 @@ class Connection:
         return self._out.replies_bytes
 
     @property
+    def streams_waiting_bytes(self) -> int:
+        """Bytes of streamed answers that have been written and not been sent."""
+        return self._out.streams_bytes
+
+    @property
     def incoming_unfinished_bytes(self) -> int:
         """Bytes, inflated, of messages of which frames are still to come; streamed ones apart."""
         return self._in.incomplete_bytes

@@ -202,6 +202,7 @@ class Outbox:
         "requests_begun_count",
         "stopped",
         "stream_tokens",
+        "streams_bytes",
         "unanswered_count",
     )
 
@@ -232,6 +233,8 @@ class Outbox:
         self.frames_made: int = 0
         self.replies_bytes: int = 0
         """Of replies that are queued, or sent in part; of streamed ones the end is not here yet."""
+        self.streams_bytes: int = 0
+        """Of streamed bodies, in their buffers."""
         self.requests_begun_count: int = 0
         """The number of the latest request of which a frame was made."""
         self.awaited: dict[int, object] = {}
@@ -297,6 +300,7 @@ class Outbox:
         self._streams[handle] = stream = OutgoingStream(
             flags, number, head, last, handle, self._plain_bytes
         )
+        self.streams_bytes += len(head)
         self._ask(stream)
         self._wake(stream)
         return handle
@@ -305,6 +309,7 @@ class Outbox:
         """Append to a stream's buffer."""
         stream = self._stream(handle)
         stream.buffer += data
+        self.streams_bytes += len(data)
         stream.closed = last
         stream.asked = False
         self._ask(stream)
@@ -315,6 +320,7 @@ class Outbox:
         stream = self._stream(handle)
         if stream.position:
             return False
+        self.streams_bytes += len(payload) - len(stream.buffer)
         stream.fail(payload)
         self._wake(stream)
         return True
@@ -395,6 +401,8 @@ class Outbox:
             self._finished(message)
             return frame
         data, last = message.take(count)
+        if isinstance(message, OutgoingStream):
+            self.streams_bytes -= count
         frame = self._encode(number, message.flags | (0 if last else MORE_COMING), data)
         key = number, message.flags & TYPE_MASK == MSG
         if last:

@@ -1,4 +1,4 @@
-"""How much all sessions of a database hold of their peers' messages, together.
+"""How much all sessions of a database hold because of their peers, together.
 
 Each session is bounded by itself; hundreds at their bounds would fill the memory all the same. Over
 the limit of all the one that holds most has to go: whoever sends little never meets it.

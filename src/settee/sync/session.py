@@ -333,8 +333,13 @@ class Session:
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of the peer's messages in memory: not whole yet, or not stored yet."""
-        return self.inbound_bytes + self.connection.incoming_unfinished_bytes
+        """Bytes in memory because of the peer: of its messages, and of blobs on their way to it."""
+        connection = self.connection
+        return (
+            self.inbound_bytes
+            + connection.incoming_unfinished_bytes
+            + connection.streams_waiting_bytes
+        )
 
     @property
     def is_finished(self) -> bool:
