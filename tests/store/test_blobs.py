@@ -61,18 +61,18 @@ def test_at_no_point_could_a_power_cut_leave_a_name_without_its_content(
     staged = [_stage(store.blobs, b"%d" % i) for i in range(5)]
     of_inode = {blob.path.stat().st_ino: blob.digest for blob in staged}
     log: list[tuple[str, str]] = []
-    real_fsync, real_replace = os.fsync, Path.replace
+    real_fsync, real_replace = os.fsync, os.replace
 
     def fsync(fd: int) -> None:
         real_fsync(fd)
         log.append(("sync", of_inode.get(os.fstat(fd).st_ino, "folder")))
 
-    def replace(self: Path, target: Path) -> Path:
-        log.append(("rename", of_inode[self.stat().st_ino]))
-        return real_replace(self, target)
+    def replace(path: Path, target: Path) -> None:
+        log.append(("rename", of_inode[path.stat().st_ino]))
+        real_replace(path, target)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(os, "replace", replace)
     store.blobs.put_many(staged)
     digests = sorted(of_inode.values())
     assert sorted(log[:5]) == [("sync", digest) for digest in digests]
@@ -323,15 +323,15 @@ def test_a_blob_renewed_while_it_is_being_removed_is_kept(
 ) -> None:
     digest = store.blobs.put(b"hello")
     clock.advance(BLOB_LEASE_S + 1)
-    real = Path.replace
+    real = os.replace
 
-    def renew_then_replace(self: Path, target: Path) -> Path:
+    def renew_then_replace(path: Path, target: Path) -> None:
         if target.suffix == ".old":
             store.blobs._renew(digest)  # Another process, just before it is taken away.
-        return real(self, target)
+        real(path, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", renew_then_replace)
+        patch.setattr(os, "replace", renew_then_replace)
         assert store.collect_blobs() == []
     assert store.blobs.read(digest) == b"hello"
 

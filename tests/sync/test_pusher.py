@@ -15,6 +15,7 @@ from settee.limits import (
     REVS_UNANSWERED_MAX,
 )
 from settee.sync import effects as asks
+from settee.sync import pusher
 from settee.sync.events import Activity
 from tests.sync.peers import (
     ITEMS,
@@ -32,7 +33,7 @@ from tests.sync.peers import (
     sync,
 )
 
-PAGE = CHANGES_UNANSWERED_MAX * CHANGES_ROWS_MAX
+PAGE = pusher._PAGE_ROWS
 """Rows of the feed that are read at once."""
 
 

@@ -24,7 +24,7 @@ import os
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final
 
@@ -301,10 +301,10 @@ class BlobStore:
     # --- inside -----------------------------------------------------------------------------------
 
     def _path(self, digest: str) -> Path:
-        raw = digest_bytes(digest)
-        if raw is None:
+        path = _path_in(self.directory, digest) if isinstance(digest, str) else None
+        if path is None:
             raise NotFoundError(f"{str(digest)[:80]!r} is not a blob's digest")
-        return self.directory / raw.hex()
+        return path
 
     def _open_staging(self) -> Path:
         """Return this store's own staging folder, made when first needed. Under the mutex."""
@@ -417,6 +417,12 @@ class BlobStore:
                 self._files.stamp(path, now_ns)
         except OSError as exc:
             raise translated_os(exc, path) from exc
+
+
+@lru_cache(maxsize=1024)  # A blob that comes is asked for five times, in a short while.
+def _path_in(directory: Path, digest: str) -> Path | None:
+    raw = digest_bytes(digest)
+    return None if raw is None else directory / raw.hex()
 
 
 def _digest_of_name(name: str) -> str | None:

@@ -44,8 +44,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Pusher", "RevSent", "Wanted"]
 
-_PAGE_ROWS: Final = CHANGES_UNANSWERED_MAX * CHANGES_ROWS_MAX
-"""Rows per page of the feed: as many as may be on offer at once."""
+_PAGE_ROWS: Final = 5 * CHANGES_ROWS_MAX
+"""Rows per page of the feed. Not all that may be on offer: a page keeps a session, and with it the
+others of its loop, for as long as it takes to look at each row."""
 
 _READ_REVISIONS_MAX: Final = CHANGES_ROWS_MAX
 """Bodies per read."""
@@ -165,6 +166,13 @@ class Pusher(ABC):
         """Start whatever may be started now."""
         if self._lagging:
             self._look_up_lagging()
+        while (
+            self._rows
+            and self._offers_out < CHANGES_UNANSWERED_MAX
+            and len(self._out) < 2 * REVS_UNANSWERED_MAX
+            and self._offer()
+        ):
+            pass
         if self._unread and not self._reading_feed and len(self._rows) < CHANGES_ROWS_MAX:
             self._unread = False  # What changes from now on may come too late for this page.
             self._reading_feed = True
@@ -174,13 +182,6 @@ class Pusher(ABC):
                 ),
                 self._page_read,
             )
-        while (
-            self._rows
-            and self._offers_out < CHANGES_UNANSWERED_MAX
-            and len(self._out) < 2 * REVS_UNANSWERED_MAX
-            and self._offer()
-        ):
-            pass
         self._read_wanted()
         if not self._told_caught_up and not (self._unread or self._reading_feed or self._rows):
             self._told_caught_up = True
