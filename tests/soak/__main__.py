@@ -252,7 +252,10 @@ def main(arguments: list[str] | None = None) -> int:
     for line in wrong:
         say(f"WRONG {line}")
     if not options.share and not wrong:
-        told = {each.what.replace(",", ""): f"{each.value:.3g} {each.unit}" for each in measured}
+        told = {
+            each.what.replace(",", ""): f"{each.value:.3g} {each.unit}".rstrip()
+            for each in measured
+        }
         figures.record("soak", peers=peers, minutes=minutes, operations=operations, **told)
     return 1 if wrong else 0
 
