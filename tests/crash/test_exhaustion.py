@@ -41,6 +41,9 @@ def _serve_with_few(place: Path, say: work.Say) -> None:
         assert arrived.wait(WAIT_S)
         say("first")
         arrived.clear()
+        with contextlib.ExitStack() as readers:  # As many as will be needed at once stay open.
+            for _ in range(4):
+                readers.enter_context(db._store.reader())
         limit = _descriptors() + 12
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
         say("few")
