@@ -161,7 +161,7 @@ RECEIVE_PORTION_BYTES: Final = 32 * 1024
 SAVES_IN_FLIGHT_MAX: Final = 2
 """Batches of revisions handed to the store at once: one commits while the next gathers."""
 
-SAVE_BATCH_REVISIONS_MAX: Final = 500
+SAVE_BATCH_REVISIONS_MAX: Final = 1000
 """Revisions in one batch handed to the store."""
 
 SAVE_BATCH_BYTES_MAX: Final = 8 * 2**20
