@@ -61,7 +61,6 @@ _SHORT_BYTES: Final = 4096 * 7 // 8
 _TURN_BYTES: Final = WRITE_BYTES_MAX
 """What streamed bodies send while other messages wait, and the other way round."""
 
-
 STREAM_BUFFER_BYTES_MAX: Final = 2 * BLOB_CHUNK_BYTES
 _STREAM_BUFFER_BYTES_LOW: Final = STREAM_BUFFER_BYTES_MAX - FRAME_BYTES_LONG_MAX + _OVERHEAD_BYTES
 """A stream's owner is asked for more when its buffer falls to this: after one long frame, so that
