@@ -76,10 +76,12 @@ class CollectionName(NamedTuple):
 
 def is_document_id(text: str) -> bool:
     """Tell whether `text` may be a document ID (our docs, "Limits")."""
-    if not text or text[0] == "_" or _CONTROL.search(text):
+    if not text or text[0] == "_":
         return False
     if text.isascii():
-        return len(text) <= DOCUMENT_ID_BYTES_MAX
+        return len(text) <= DOCUMENT_ID_BYTES_MAX and text.isprintable()
+    if _CONTROL.search(text):
+        return False
     try:
         return len(text.encode()) <= DOCUMENT_ID_BYTES_MAX
     except UnicodeEncodeError:  # A lone surrogate.

@@ -277,7 +277,7 @@ def test_a_revision_counts_with_all_that_is_kept_of_it() -> None:
 
 @pytest.mark.sec("SEC-19")
 def test_an_id_that_is_none_is_cut_where_it_is_reported() -> None:
-    """Guards the cut in `Puller.rev`: reports are kept, logged, and given to the application."""
+    """Guards the cut in `Puller._not_taken`: reports are kept, logged and given to programs."""
     driven, peer = listener()
     peer.send("rev", b"{}", id=LONG, rev="1-aa", sequence="1")
     driven._look()

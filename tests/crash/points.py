@@ -81,7 +81,7 @@ POINTS: Final[dict[str, Point]] = {
     "after an offer is answered": Point(
         "settee.sync.puller:Puller._announced_held", "after", "sync"
     ),
-    "after a revision is received": Point("settee.sync.puller:Puller.rev", "after", "sync"),
+    "after a revision is received": Point("settee.sync.puller:Puller.revs", "after", "sync"),
     "before what is stored is acknowledged": Point(
         "settee.sync.puller:Puller._saved", "before", "sync"
     ),

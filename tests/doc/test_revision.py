@@ -12,6 +12,7 @@ from settee.doc.revision import (
     GENERATION_RECEIVED_MAX,
     check_history,
     digest,
+    everyday_version,
     filler,
     first_name,
     generation,
@@ -259,3 +260,37 @@ def test_ancestors_of_a_revision_without_a_name_are_checked_by_themselves():
     assert check_history("", ["2-bb", "1-aa"], contiguous=False)
     assert not check_history("", ["1-aa", "2-bb"], contiguous=False)
     assert not check_history("", ["2-x"], contiguous=False)
+
+
+@pytest.mark.parametrize("height", [1, 999_999])
+def test_an_everyday_name_says_its_version_at_once(height):
+    text = name(height, PHONE)
+    assert everyday_version(text) == version_text_of(text) == format_version(PHONE)
+    assert is_acceptable(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        NATIVE,
+        DERIVED + "0",
+        DERIVED.upper(),
+        f"0{DERIVED}",
+        f"{DERIVED}\n",
+        f"1000000-{DERIVED[2:]}",
+        f"1-ff{TIME_MAX + 1:016x}{PHONE_HEX}",
+        f"1-ff{TIME_MIN - 1:016x}{PHONE_HEX}",
+        f"1-ff{PHONE.time:016x}{RTE_HEX}",
+        f"1-ff{PHONE.time:016x}{'0' * 32}",
+        step(1, PHONE, DERIVED),
+    ],
+)
+def test_any_other_name_is_to_be_looked_at_closely(text):
+    assert everyday_version(text) == ""
+
+
+@given(st.text(alphabet="0123456789abcdef-fg", max_size=60))
+def test_an_everyday_name_is_always_an_acceptable_one(text):
+    version = everyday_version(text)
+    assert not version or (is_acceptable(text) and version_text_of(text) == version)

@@ -35,7 +35,8 @@ from settee.errors import InvalidDocumentError, NotFoundError, SetteeError, Stor
 from settee.ids import CollectionName, digest_text
 from settee.sync import effects as asks
 from settee.sync.events import Activity, ActivityChanged, DocumentsReplicated, Event, Finished
-from settee.sync.session import Session, SessionConfig
+from settee.sync.options import SessionConfig
+from settee.sync.session import Session
 
 DEFAULT = CollectionName("_default", "_default")
 ITEMS = CollectionName("shop", "items")

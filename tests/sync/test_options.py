@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from settee.sync.options import CollectionOptions
-from settee.sync.session import SessionConfig
+from settee.sync.options import CollectionOptions, SessionConfig
 from tests.sync.peers import ITEMS, ORDERS
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from settee.errors import DiskFullError, InvalidDocumentError, PeerProtocolError, SetteeError
 from settee.sync import effects as asks
 from settee.sync.events import Activity
-from settee.sync.session import SessionConfig
+from settee.sync.options import SessionConfig
 from tests.sync.peers import (
     DEFAULT,
     ITEMS,

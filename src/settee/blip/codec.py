@@ -54,7 +54,7 @@ class Encoder:
             if payload and self._level:
                 compress = self._compress or self._begin()
                 deflated = compress(payload) + self._flush(Z_SYNC_FLUSH)
-                assert deflated[-4:] == _TAIL, "a sync flush ends with an empty stored block"
+                assert deflated.endswith(_TAIL), "a sync flush ends with an empty stored block"
                 payload = deflated[:-4]
             else:
                 flags &= ~COMPRESSED
@@ -85,26 +85,21 @@ class Decoder:
         """
         payload = frame[at:-CHECKSUM_BYTES]
         if flags & COMPRESSED and payload:
-            payload = self._inflate(payload)
-        checksum = crc32(payload, self._checksum)
+            inflater = self._inflater
+            if inflater is None:
+                self._inflater = inflater = zlib.decompressobj(_RAW)
+            try:
+                # One byte more than allowed tells "exactly full" from "there would be more".
+                payload = inflater.decompress(payload + _TAIL, INFLATED_BYTES_MAX + 1)
+            except zlib.error:
+                raise violation("a frame does not inflate") from None
+            if len(payload) > INFLATED_BYTES_MAX:
+                raise violation(
+                    f"a frame inflates to more than {INFLATED_BYTES_MAX} bytes", code=TOO_BIG
+                )
+            if inflater.eof:
+                raise violation("the deflate stream was ended inside a frame")
+        self._checksum = checksum = crc32(payload, self._checksum)
         if checksum.to_bytes(4, "big") != frame[-CHECKSUM_BYTES:]:
             raise violation("a frame's checksum is wrong")
-        self._checksum = checksum
         return payload
-
-    def _inflate(self, payload: bytes) -> bytes:
-        inflater = self._inflater
-        if inflater is None:
-            self._inflater = inflater = zlib.decompressobj(_RAW)
-        try:
-            # One byte more than allowed tells "exactly full" from "there would be more".
-            inflated: bytes = inflater.decompress(payload + _TAIL, INFLATED_BYTES_MAX + 1)
-        except zlib.error:
-            raise violation("a frame does not inflate") from None
-        if len(inflated) > INFLATED_BYTES_MAX:
-            raise violation(
-                f"a frame inflates to more than {INFLATED_BYTES_MAX} bytes", code=TOO_BIG
-            )
-        if inflater.eof:
-            raise violation("the deflate stream was ended inside a frame")
-        return inflated

@@ -87,6 +87,18 @@ class Connection:
             self._out.stream_tokens.add(token)
         self._out.put(Outgoing(flags, 0, payload, token, stream_reply))
 
+    def send_requests(self, requests: Iterable[tuple[object, Mapping[str, str], bytes]]) -> None:
+        """Queue requests, each with its token, properties and body; compressed but for short ones.
+
+        As `send_request` with ``compress=True`` does, for many at once.
+        """
+        messages = []
+        for token, properties, body in requests:
+            payload = encode_message(properties, body)
+            compress = len(payload) >= COMPRESS_BODY_BYTES_MIN
+            messages.append(Outgoing(MSG | COMPRESSED if compress else MSG, 0, payload, token))
+        self._out.put_requests(messages)
+
     def reply(
         self,
         number: int,

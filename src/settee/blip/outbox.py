@@ -263,6 +263,11 @@ class Outbox:
         else:
             self._normal.append(message)
 
+    def put_requests(self, requests: list[Outgoing]) -> None:
+        """Queue requests that are not urgent and wait for an answer each."""
+        self.unanswered_count += len(requests)
+        self._normal.extend(requests)
+
     def put_reply(self, message: Outgoing) -> None:
         """Queue the answer to a request of the peer's."""
         self.replies_bytes += len(message.payload) + _REPLY_UPKEEP_BYTES
@@ -352,6 +357,10 @@ class Outbox:
         self._acks.clear()
         left = bytes_max - sum(map(len, frames))
         while urgent or normal or streamed:
+            if not (urgent or streamed or self._streams_turn):
+                left = self._add_whole(frames, left)
+                if not normal:
+                    break
             from_urgent = bool(urgent) and not (self._normal_turn and (normal or streamed))
             queue = urgent if from_urgent else self._whose_turn()
             message = queue[0]
@@ -379,6 +388,43 @@ class Outbox:
             left -= len(frame)
         self.frames_made += len(frames)
         return frames
+
+    def _add_whole(self, frames: list[bytes], left: int) -> int:
+        """Add a frame for each of the next messages that one frame holds; return what is left.
+
+        Nothing else waits, so nobody's turn is to be looked for. It is so nearly always.
+        """
+        encode, normal, awaited = self._encode, self._normal, self.awaited
+        before = left
+        while normal:
+            message = normal[0]
+            if isinstance(message, int):
+                if left < _OVERHEAD_BYTES:
+                    break
+                normal.popleft()
+                self.replies_bytes -= _EMPTY_REPLY_BYTES
+                frame = encode(message, RPY, _EMPTY)
+            else:
+                payload = message.payload
+                size = len(payload)
+                if message.position or size > self._deflated_bytes or left < size + _OVERHEAD_BYTES:
+                    break
+                normal.popleft()
+                number, flags = message.number, message.flags
+                if not number:
+                    self.requests_begun_count = number = self.requests_begun_count + 1
+                frame = encode(number, flags, payload)
+                if flags & (TYPE_MASK | NO_REPLY) or message.stream_reply:
+                    message.number = number
+                    self._finished(message)
+                else:
+                    awaited[number] = message.token
+            frames.append(frame)
+            left -= len(frame)
+        if left < before:
+            self._normal_turn = False
+            self._turn_left_bytes -= before - left
+        return left
 
     def _whose_turn(self) -> deque[Outgoing | int]:
         """Return the queue that the next frame comes from, streams or other messages."""

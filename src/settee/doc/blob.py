@@ -31,6 +31,9 @@ __all__ = [
 ]
 
 _PACKED: Final = ("gzip", "zip", "zlib", "pkcs", "mpeg", "mp4", "crypt", ".rar", "-rar")
+_AT: Final = ord("@")
+_UNDERSCORE: Final = ord("_")
+_BACKSLASH: Final = ord("\\")
 _MEDIA: Final = ("image/", "audio/", "video/")
 
 
@@ -52,8 +55,10 @@ class BlobReference(NamedTuple):
 
 def may_have_blobs(body: bytes) -> bool:
     """Tell quickly whether a body could name a blob; False is certain."""
-    # The word may hide behind escapes; one byte is looked for ten times as fast as four.
-    return b'"digest"' in body or (b"\\" in body and b"\\u00" in body)
+    # Each blob has one of these, and a single byte is found ten times as fast as a word.
+    if _AT not in body and _UNDERSCORE not in body and _BACKSLASH not in body:
+        return False
+    return b'"digest"' in body or b"\\u00" in body  # The word may hide behind escapes.
 
 
 def find_blobs(value: Mapping[str, Any]) -> list[BlobReference]:

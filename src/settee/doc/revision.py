@@ -45,6 +45,7 @@ __all__ = [
     "GENERATION_RECEIVED_MAX",
     "check_history",
     "digest",
+    "everyday_version",
     "filler",
     "first_name",
     "generation",
@@ -74,7 +75,9 @@ JUMP_NAMES_MIN: Final = 18
 """A history may jump over generations after this many names: a tree is pruned at 20 or 50, and a
 common ancestor further down is sent as the last name all the same."""
 
-_NAME: Final = re.compile(r"([1-9][0-9]{0,9})-((?:[0-9a-f]{2}){1,41})\Z")
+_NAME: Final = re.compile(r"([1-9][0-9]{0,9})-([0-9a-f]{2,82})\Z")
+_EVERYDAY_NAME: Final = re.compile(r"[1-9][0-9]{0,5}-ff([0-9a-f]{16})([0-9a-f]{32})\Z")
+"""What nearly all are: derived, and of a generation below every bound."""
 _BINARY_BYTES_MAX: Final = 42
 _NOBODY_HEX: Final = "0" * 32
 _RTE_HEX: Final = source_hex(RTE)
@@ -94,10 +97,10 @@ def is_tree_name(text: str) -> bool:
     digits, and at most 42 bytes in binary form.
     """
     match = _NAME.match(text)
-    if match is None:
+    if match is None or match.end(2) - match.start(2) & 1:
         return False
     if len(text) <= 76:  # Nine digits of generation and 66 of digest fit in any case.
-        return len(match[1]) < 10 or int(match[1]) <= GENERATION_MAX
+        return match.end(1) < 10 or int(match[1]) <= GENERATION_MAX
     height = int(match[1])
     varint_bytes = max(1, (height.bit_length() + 6) // 7)
     return height <= GENERATION_MAX and varint_bytes + len(match[2]) // 2 <= _BINARY_BYTES_MAX
@@ -163,6 +166,20 @@ def version_text_of(tid: str) -> str:
             return f"{time_hex.lstrip('0')}@{source_text(author)}"
     time, source = version_of(tid)
     return f"{time:x}@{source}"
+
+
+def everyday_version(text: str) -> str:
+    """Return `version_text_of` a name that is acceptable, and such as nearly all are.
+
+    "" says: look closely, by `is_tree_name` or `is_acceptable`.
+    """
+    match = _EVERYDAY_NAME.match(text)
+    if match is None:
+        return ""
+    time_hex, author = match.groups()
+    if not _TIME_HEX_MIN <= time_hex < _TIME_HEX_END or author in (_NOBODY_HEX, _RTE_HEX):
+        return ""
+    return f"{time_hex.lstrip('0')}@{source_text(author)}"
 
 
 def name(height: int, version: Version) -> str:

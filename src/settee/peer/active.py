@@ -40,7 +40,8 @@ from settee.store import Writer, checkpoints, marks
 from settee.store import trust as trusted
 from settee.sync.checkpoint import checkpoint_id
 from settee.sync.events import Activity, ActivityChanged, DocumentsReplicated, Progress
-from settee.sync.session import Session, SessionConfig
+from settee.sync.options import SessionConfig
+from settee.sync.session import Session
 
 if TYPE_CHECKING:
     from settee.db.database import Database

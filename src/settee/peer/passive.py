@@ -31,8 +31,8 @@ from settee.peer.runtime import Runtime
 from settee.peer.status import Watched
 from settee.peer.versions import PRODUCT, choose_subprotocol, is_settee, level_of
 from settee.sync.events import Activity, ActivityChanged, DocumentsReplicated, Progress
-from settee.sync.options import CollectionOptions
-from settee.sync.session import Session, SessionConfig
+from settee.sync.options import CollectionOptions, SessionConfig
+from settee.sync.session import Session
 
 if TYPE_CHECKING:
     from settee.db.database import Database

@@ -239,7 +239,7 @@ class _Batch:
         current, written, marks, changed = self.current, self.written, self.marks, self.changed
         key, remote = self.key, self.remote
         acceptable, is_filler = revision.is_acceptable, revision.is_filler
-        version_text_of = revision.version_text_of
+        version_text_of, everyday = revision.version_text_of, revision.everyday_version
         answers: list[Applied] = []
         newest = 0
         for item in revisions:
@@ -251,9 +251,10 @@ class _Batch:
                 continue
             if known is None and not tid:
                 tid = revision.first_name(vector)
-            if known is None and not history and tid and acceptable(tid):
+            text = everyday(tid) if known is None and not history else ""
+            if text or (known is None and not history and tid and acceptable(tid)):
                 # What conflict.adopt(None, …) says of a revision that is all we know.
-                text = version_text_of(tid)
+                text = text or version_text_of(tid)
                 native = text.endswith(_RTE_END)
                 if (not vector or vector == text) and not (native and is_filler(tid)):
                     if not native:

@@ -111,8 +111,9 @@ class Arrivals:
     # --- the message ------------------------------------------------------------------------------
 
     def read(self, request: Request, *, takes_deltas: bool, offered_to: int) -> Coming | None:
-        """Read a `rev` and take it in; None if it says that there is nothing to store.
+        """Read a `rev` and take it in; return it if it may be saved as it is.
 
+        None: it is on its way to the puller, or it said that there is nothing to store.
         Raises PeerProtocolError or InvalidDocumentError if it can't be taken.
         """
         properties = request.properties
@@ -146,12 +147,16 @@ class Arrivals:
         if base:
             self._session.take_in(held_bytes)
             self._patches.append(_Patch(coming, base))
-            return coming
+            return None
         checked = self._checked(coming, body)
-        if checked is not None:
-            self._session.take_in(held_bytes)
-            self._enter(checked)
-        return checked
+        if checked is None:
+            self._puller.nothing_to_store(coming)
+            return None
+        self._session.take_in(held_bytes)
+        if not self._filtered and not checked.references:
+            return checked
+        self._enter(checked)
+        return None
 
     def _checked(self, coming: Coming, body: bytes) -> Coming | None:
         """Return it with its body checked, stripped, and its blobs known; None for a notice."""

@@ -55,6 +55,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Puller"]
 
+_STORED: Final = Outcome.STORED
+_AHEAD: Final = Outcome.AHEAD
+"""A name is found faster than a member."""
+
 _REFUSALS: Final = {
     Outcome.REFUSED: (409, "conflict"),
     Outcome.MALFORMED: (400, "malformed revision history"),
@@ -130,6 +134,9 @@ class Puller:
         self._promised: set[str] = set()  # Documents whose revisions are to come: passive only.
         self._proposed: dict[str, int] = {}  # The same; how far it was past ours by then.
         self._pushed_all = False  # The peer's last proposals were not a full message.
+        self._weighs = pusher is not None and session.config.level != VECTORS
+        """Whether it counts what the peer had been offered when it made an edit: a peer of trees,
+        see `_is_ours_to_resolve`."""
         options = session.config.options_of(collection)
         self._resolved_by_application = session.config.active and options.resolver
         self._resolved_by_peer = False  # An active settee peer said that its application does.
@@ -263,7 +270,7 @@ class Puller:
         held_bytes = _held_bytes(request, rows)
         self._session.take_in(held_bytes)
         self._deciding += 1
-        offered = [self._offered_to(row.doc_id) for row in rows]  # As the peer knew it.
+        offered = [self._offered_to(row.doc_id) if self._weighs else -1 for row in rows]
         with_rev = request.properties.get("conflictIncludesRev") is not None
         self._session.ask(
             ReadHeld(self._collection, [row.doc_id for row in rows]),
@@ -295,7 +302,8 @@ class Puller:
             refuses = session_refuses and not self._is_ours_to_resolve(tid, past, seq)
             status, theirs = dialect.status(row, mine, refuses=refuses)
             if status == 0:
-                self._promise(row.doc_id, past)
+                if self._weighs:
+                    self._promise(row.doc_id, past)
             elif mine is not None and status in (304, 409):
                 if dialect.learns and tid and tid != mine.tid:
                     names.append((row.doc_id, tid))
@@ -345,33 +353,42 @@ class Puller:
 
     # --- revisions --------------------------------------------------------------------------------
 
-    def rev(self, request: Request) -> None:
-        """Take `rev`; raises PeerProtocolError or InvalidDocumentError if it can't be taken."""
-        properties = request.properties
-        if "resolver" in properties and self._session.config.peer_is_settee:
-            self._resolved_by_peer = True
-        sequence = properties.get("sequence", "")
+    def revs(self, requests: list[Request]) -> None:
+        """Take `rev` messages; one that can't be taken is refused by itself."""
         if self._pusher is not None:
             self._pusher.heard(all_of_it=False)
-        doc_id = properties.get("id", "")[:DOCUMENT_ID_BYTES_MAX]  # It may be no ID at all.
+        read, takes_deltas = self._arrivals.read, self._deltas_announced
+        for request in requests:
+            offered_to = self._forget_proposed(request) if self._weighs else -1
+            try:
+                coming = read(request, takes_deltas=takes_deltas, offered_to=offered_to)
+            except (PeerProtocolError, InvalidDocumentError) as error:
+                self._not_taken(request, error)
+                continue
+            if coming is not None:
+                self._batch.append(coming)
+            if "resolver" in request.properties and self._session.config.peer_is_settee:
+                self._resolved_by_peer = True
+
+    def _forget_proposed(self, request: Request) -> int:
+        """Return how far the peer was past being offered a document when it made up its mind."""
+        doc_id = request.properties.get("id", "")
         offered_to = self._offered_to(doc_id)
-        offered_to = min(offered_to, self._proposed.pop(doc_id, offered_to))
-        try:
-            coming = self._arrivals.read(
-                request, takes_deltas=self._deltas_announced, offered_to=offered_to
-            )
-        except (PeerProtocolError, InvalidDocumentError) as error:
-            if isinstance(error, PeerProtocolError) and error.code == 422:
-                raise  # The whole body follows, with the same sequence.
-            self._promised.discard(doc_id)
-            self._session.report(self._collection, False, doc_id, False, error)
-            later = isinstance(error, PeerProtocolError) and error.transient
-            self._settled(sequence, come_back=later)
-            raise
-        if coming is None:
-            if not request.no_reply:
-                self._session.connection.reply_empty([request.number])
-            self._access_lost(doc_id, sequence)
+        return min(offered_to, self._proposed.pop(doc_id, offered_to))
+
+    def _not_taken(self, request: Request, error: PeerProtocolError | InvalidDocumentError) -> None:
+        """Refuse a `rev` that can't be read, or not now."""
+        later = False
+        if isinstance(error, PeerProtocolError):
+            if error.code == 422:  # The whole body follows, with the same sequence.
+                self._session.ignore(request, error)
+                return
+            later = error.transient
+        doc_id = request.properties.get("id", "")[:DOCUMENT_ID_BYTES_MAX]  # It may be no ID at all.
+        self._promised.discard(doc_id)
+        self._session.report(self._collection, False, doc_id, False, error)
+        self._settled(request.properties.get("sequence", ""), come_back=later)
+        self._session.ignore(request, error)
 
     def ready(self, coming: Coming) -> None:
         """A revision is ready to be saved."""
@@ -534,35 +551,36 @@ class Puller:
         self._applied([coming for coming, _ in decided], [applied for _, applied in decided])
 
     def _applied(self, batch: list[Coming], answers: list[Applied]) -> None:
-        session = self._session
+        session, promised = self._session, self._promised
         numbers: list[int] = []
-        dialect, report = session.dialect, session.config.report_documents
-        stored = stored_bytes = 0
+        is_as_given, report = session.dialect.is_as_given, session.config.report_documents
+        stored = stored_bytes = done_bytes = 0
         known: list[int] = []
-        for coming, applied in zip(batch, answers, strict=True):
-            outcome = applied.outcome
-            revision = coming.revision
-            if outcome is Outcome.CONFLICT:
-                continue  # It is being decided.
-            if outcome is Outcome.REFUSED and self._is_ours_to_resolve(
-                revision.tid, coming.offered_to, applied.seq
-            ):
-                self._save([coming], ConflictPolicy.RESOLVE)
-                continue
-            if outcome is Outcome.CHANGED:
-                self._arrivals.ask_again(coming)
-                continue
-            self._promised.discard(revision.doc_id)
-            session.inbound_bytes -= coming.held_bytes
-            self._settled(coming.sequence, come_back=outcome is Outcome.AHEAD)
-            self._arrivals.let_go(coming)
-            if outcome is Outcome.STORED or outcome is Outcome.RESOLVED:
+        for coming, (outcome, seq, tid) in zip(batch, answers, strict=True):
+            number, sequence, revision, _, held_bytes, offered_to = coming
+            if outcome is not _STORED:
+                if outcome is Outcome.CONFLICT:
+                    continue  # It is being decided.
+                if outcome is Outcome.REFUSED and self._is_ours_to_resolve(
+                    revision.tid, offered_to, seq
+                ):
+                    self._save([coming], ConflictPolicy.RESOLVE)
+                    continue
+                if outcome is Outcome.CHANGED:
+                    self._arrivals.ask_again(coming)
+                    continue
+            promised.discard(revision.doc_id)
+            done_bytes += held_bytes
+            self._settled(sequence, come_back=outcome is _AHEAD)
+            if revision.blobs:
+                self._arrivals.let_go(coming)
+            if outcome is _STORED or outcome is Outcome.RESOLVED:
                 stored += 1
                 stored_bytes += len(revision.body)
-                if outcome is Outcome.RESOLVED:
+                if outcome is not _STORED:
                     session.newer_here(self._wire)
-                elif dialect.is_as_given(applied.tid, revision):
-                    known.append(applied.seq)
+                elif is_as_given(tid, revision):
+                    known.append(seq)
                 if report:
                     session.report(self._collection, False, revision.doc_id, revision.deleted, None)
             elif outcome is Outcome.OLD:
@@ -570,8 +588,9 @@ class Puller:
             elif outcome is not Outcome.SAME:
                 self._refused(coming, outcome)
                 continue
-            if coming.number:
-                numbers.append(coming.number)
+            if number:
+                numbers.append(number)
+        session.inbound_bytes -= done_bytes
         if known:  # Exactly as given: the peer need not hear of these.
             passive = self._pusher
             told = passive.given if passive else session.checkpointers[self._wire].completed
@@ -588,9 +607,7 @@ class Puller:
         went on with another branch, would only be refused for ever; and of what it brings from a
         settee peer it is no more than the courier.
         """
-        if self._session.config.level == VECTORS or self._pusher is None:
-            return False
-        if self._resolved_by_peer:
+        if not self._weighs or self._resolved_by_peer:
             return False  # It said so itself, and is a settee peer, which always pulls ours.
         return (tid != "" and is_derived(tid)) or seq <= offered_to
 

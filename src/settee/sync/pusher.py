@@ -457,15 +457,18 @@ class Pusher(ABC):
         self._reading_revisions = False
         self._session.revs_out -= len(wanted)
         self._session.rev_bytes_out -= reserved_bytes
+        sendable: list[tuple[Wanted, RevisionOut]] = []
         for item, revision in zip(wanted, revisions, strict=True):
+            row = item.row
             if revision is None:
-                self._gone(item.row, 404, "the document was purged")
-            elif revision.seq != item.row.seq:
+                self._gone(row, 404, "the document was purged")
+            elif revision.seq != row.seq:
                 self._superseded(item, revision)
-            elif revision.tid != item.row.tid:
+            elif revision.tid != row.tid:
                 self._renamed(item, revision)
             else:
-                self._send(item, revision)
+                sendable.append((item, revision))
+        self._send(sendable)
 
     def _gone(self, row: ChangeRow, status: int, reason: str) -> None:
         """Give a wanted row up: its revision can't be sent any more."""
@@ -478,7 +481,7 @@ class Pusher(ABC):
 
     def _renamed(self, item: Wanted, revision: RevisionOut) -> None:
         """Deal with a wanted row whose revision is called otherwise since."""
-        self._send(item, revision)
+        self._send([(item, revision)])
 
     def _withhold(self, row: ChangeRow, ground: Ground) -> None:
         """Don't send what the peer has, or what has to be called otherwise first."""
@@ -511,59 +514,85 @@ class Pusher(ABC):
             compress=True,
         )
 
-    def _rev_properties(self, row: ChangeRow, revision: RevisionOut) -> dict[str, str]:
-        properties = {"id": revision.doc_id, "sequence": str(row.seq)}
-        if revision.deleted:
-            properties["deleted"] = "1"
-        return properties
+    @abstractmethod
+    def _add_properties(
+        self, properties: dict[str, str], row: ChangeRow, revision: RevisionOut
+    ) -> None:
+        """Add what only one of the two roles says in a `rev`."""
 
-    def _send(self, item: Wanted, revision: RevisionOut) -> None:
-        session = self._session
+    def _send(self, sendable: list[tuple[Wanted, RevisionOut]]) -> None:
+        """Send revisions, all of them as one batch."""
+        session, history_max = self._session, self._history_max
         dialect = session.dialect
-        ground = dialect.ground(revision, item.bases)
-        if ground.verdict is not Verdict.SEND:
-            self._withhold(item.row, ground)
-            return
-        properties = self._rev_properties(item.row, revision)
-        properties |= dialect.said(
-            revision, item.bases, ground, self._history_max, retold=item.retold
-        )
-        body = revision.body
-        blobs: tuple[str, ...] = ()
-        is_delta = False
-        if may_have_blobs(body):
-            value = orjson.loads(body)
-            blobs = tuple({b.digest for b in find_blobs(value)})
-            session.blobs.allow(blobs)
-        if blobs and self._blobs_listed:
-            body = orjson.dumps(with_attachments(value, names.generation(revision.tid)))
-        elif revision.base and not item.whole:
-            delta = make(orjson.loads(revision.base_body), orjson.loads(body))
-            if delta is not None:
-                body = orjson.dumps(delta)
-                properties["deltaSrc"] = dialect.name(revision.base)
-                is_delta = True
-        token = RevSent(self, item, revision.tid, revision.deleted, len(body), blobs, is_delta)
-        session.revs_out += 1
-        session.rev_bytes_out += len(body)
-        session.request("rev", self._wire, properties, body, token, compress=True)
+        ground_of, said, add_properties = dialect.ground, dialect.said, self._add_properties
+        address = session.address("rev", self._wire)
+        requests: list[tuple[RevSent, dict[str, str], bytes]] = []
+        bytes_ = 0
+        for item, revision in sendable:
+            row, bases, whole, retold = item
+            ground = ground_of(revision, bases)
+            if ground.verdict is not Verdict.SEND:
+                self._withhold(row, ground)
+                continue
+            properties = {**address, "id": row.doc_id, "sequence": str(row.seq)}
+            if revision.deleted:
+                properties["deleted"] = "1"
+            add_properties(properties, row, revision)
+            properties |= said(revision, bases, ground, history_max, retold=retold)
+            body = revision.body
+            blobs: tuple[str, ...] = ()
+            is_delta = False
+            if may_have_blobs(body):
+                value = orjson.loads(body)
+                blobs = tuple({b.digest for b in find_blobs(value)})
+                session.blobs.allow(blobs)
+            if blobs and self._blobs_listed:
+                body = orjson.dumps(with_attachments(value, names.generation(revision.tid)))
+            elif revision.base and not whole:
+                delta = make(orjson.loads(revision.base_body), orjson.loads(body))
+                if delta is not None:
+                    body = orjson.dumps(delta)
+                    properties["deltaSrc"] = dialect.name(revision.base)
+                    is_delta = True
+            size = len(body)
+            bytes_ += size
+            token = RevSent(self, item, revision.tid, revision.deleted, size, blobs, is_delta)
+            requests.append((token, properties, body))
+        session.revs_out += len(requests)
+        session.rev_bytes_out += bytes_
+        session.connection.send_requests(requests)
 
-    def rev_answered(self, sent: RevSent, reply: Reply) -> None:
-        """Take the answer to a `rev`."""
+    def revs_stored(self, sent: list[RevSent]) -> None:
+        """The peer has stored these, or had them."""
+        session, out = self._session, self._out
+        bytes_ = 0
+        for each in sent:
+            bytes_ += each.body_bytes
+            if each.blobs:
+                session.blobs.disallow(each.blobs)
+        session.revs_out -= len(sent)
+        session.rev_bytes_out -= bytes_
+        session.counted_push(len(sent), bytes_)
+        if session.config.report_documents:
+            for each in sent:
+                session.report(self.collection, True, each.row.doc_id, each.deleted, None)
+        self._confirmed(sent)
+        if self._deferred:
+            for each in sent:
+                self._release(each.row)
+        else:
+            for each in sent:
+                out.pop(each.wanted.row.doc_id, None)
+
+    def rev_refused(self, sent: RevSent, reply: Reply) -> None:
+        """The peer has answered a `rev` with an error."""
         session = self._session
         session.revs_out -= 1
         session.rev_bytes_out -= sent.body_bytes
         if sent.blobs:
             session.blobs.disallow(sent.blobs)
-        if reply.error and sent.is_delta and _is_of_delta(reply):
+        if sent.is_delta and _is_of_delta(reply):
             self._wanted.appendleft(sent.wanted._replace(whole=True))
-            return
-        if not reply.error:
-            session.counted_push(sent.body_bytes)
-            if session.config.report_documents:
-                session.report(self.collection, True, sent.row.doc_id, sent.deleted, None)
-            self._confirmed(sent)
-            self._release(sent.row)
             return
         self._release(sent.row)
         error = error_of_reply(reply, f"document {sent.row.doc_id!r}")
@@ -581,9 +610,8 @@ class Pusher(ABC):
     def _settled(self, row: ChangeRow) -> None:  # noqa: B027 - not every pusher keeps count.
         """Note that this sequence needs nothing more."""
 
-    def _confirmed(self, sent: RevSent) -> None:
-        """Note that the peer has stored it."""
-        self._settled(sent.row)
+    def _confirmed(self, sent: list[RevSent]) -> None:  # noqa: B027 - as with `_settled`.
+        """Note that the peer has stored these."""
 
     def _refused(self, sent: RevSent, error: SyncError) -> bool:
         """Deal with a refused revision; true if it will be tried again."""

@@ -220,14 +220,14 @@ class ActivePusher(Pusher):
         self._session.report(self.collection, True, row.doc_id, deleted, error)
         self._settle_unless_transient(row, error)
 
-    def _rev_properties(self, row: ChangeRow, revision: RevisionOut) -> dict[str, str]:
-        properties = super()._rev_properties(row, revision)
+    def _add_properties(
+        self, properties: dict[str, str], row: ChangeRow, revision: RevisionOut
+    ) -> None:
         properties["noconflicts"] = "1"
         if self._resolves:
             # Leave conflicts to our application. Settled by the default rule, what the pull then
             # brings would be none any more.
             properties["resolver"] = "1"
-        return properties
 
     def _superseded(self, item: Wanted, revision: RevisionOut) -> None:
         self._gone(item.row, 410, "a newer revision follows")
@@ -236,10 +236,15 @@ class ActivePusher(Pusher):
     def _settled(self, row: ChangeRow) -> None:
         self._checkpointer.completed.add(row.seq)
 
-    def _confirmed(self, sent: RevSent) -> None:
-        self._doubted.pop(sent.row.doc_id, None)
-        self._peer_has(sent.row.doc_id, sent.tid)
-        self._checkpointer.completed.add(sent.row.seq)
+    def _confirmed(self, sent: list[RevSent]) -> None:
+        rows = [each.wanted.row for each in sent]
+        if self._doubted or self._deferred:
+            for row, each in zip(rows, sent, strict=True):
+                self._doubted.pop(row.doc_id, None)
+                self._peer_has(row.doc_id, each.tid)
+        else:
+            self._marks += [(row.doc_id, each.tid) for row, each in zip(rows, sent, strict=True)]
+        self._checkpointer.completed.add_all([row.seq for row in rows])
 
     def _peer_has(self, doc_id: str, tid: str) -> None:
         self._marks.append((doc_id, tid))

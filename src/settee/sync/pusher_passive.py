@@ -213,7 +213,7 @@ class PassivePusher(Pusher):
 
     def _superseded(self, item: Wanted, revision: RevisionOut) -> None:
         if self._replacements and not self._filtered:  # The filter let the older one out.
-            self._send(item, revision)
+            self._send([(item, revision)])
         else:
             self._gone(item.row, 410, "superseded by a newer revision")
 
@@ -221,13 +221,13 @@ class PassivePusher(Pusher):
         # A peer of trees asked by the name, and knows what to do with the new one only if it
         # said so. For the others the name is the version, which is the same.
         if self._replacements or not self._session.dialect.learns:
-            self._send(item, revision)
+            self._send([(item, revision)])
             return
         self._gone(item.row, 410, "it has got another name")
         self._learn(item.row.doc_id, revision.tid, renumber=True)
 
-    def _rev_properties(self, row: ChangeRow, revision: RevisionOut) -> dict[str, str]:
-        properties = super()._rev_properties(row, revision)
+    def _add_properties(
+        self, properties: dict[str, str], row: ChangeRow, revision: RevisionOut
+    ) -> None:
         if revision.tid != row.tid:
             properties["replacedRev"] = self._session.dialect.name(row.tid)
-        return properties

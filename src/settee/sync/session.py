@@ -3,7 +3,7 @@
 Room: pure protocol. Driven by four things only: the owner (`start`, `stop`, `local_changed`), the
 peer (`receive`), storage (`answer`) and time (`handle_timer`). After any of them: carry
 out `effects()`, act on `events()`, send `frames_to_send()` and arm a timer for `next_deadline()`.
-Touches: settee.blip, settee.errors, settee.ids, settee.limits, settee.logs, settee.sync.
+Touches: settee.blip, settee.errors, settee.limits, settee.logs, settee.sync.
 Never touches: sockets, files, asyncio, the wall clock, randomness.
 Spec: wire protocol 3.0 to 3.4, 9.2, 9.5.
 
@@ -15,13 +15,11 @@ in all messages or in none. A passive peer speaks only when spoken to.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from settee.blip.connection import Connection
 from settee.blip.message import Reply, ReplyPart, Request, StreamWanted
 from settee.errors import PeerProtocolError, SetteeError, SyncError
-from settee.ids import CollectionName
 from settee.limits import (
     FRAME_BYTES_LONG_MAX,
     FRAME_BYTES_MAX,
@@ -34,7 +32,7 @@ from settee.limits import (
 from settee.logs import printable, room_log
 from settee.sync.blobs import BlobExchange, BlobFetch
 from settee.sync.checkpoint import Checkpointer
-from settee.sync.dialect import TREES, VECTORS, Dialect
+from settee.sync.dialect import VECTORS, Dialect
 from settee.sync.effects import Effect, Failed, KeepBases
 from settee.sync.events import (
     Activity,
@@ -45,14 +43,14 @@ from settee.sync.events import (
     Finished,
     Progress,
 )
-from settee.sync.incoming import messages
+from settee.sync.incoming import RevsCame, RevsStored, messages
 from settee.sync.messages import (
     PERMANENT_CLOSE,
     TRANSIENT_CLOSE,
     status_of_error,
 )
 from settee.sync.opening import Opening
-from settee.sync.options import CollectionOptions
+from settee.sync.options import SessionConfig
 from settee.sync.passive import PassiveRequests
 from settee.sync.patience import Patience
 from settee.sync.puller import Puller
@@ -62,7 +60,7 @@ from settee.sync.sequences import SequenceSet
 from settee.sync.trees import TreeDialect
 from settee.sync.vectors import VectorDialect
 
-__all__ = ["Session", "SessionConfig"]
+__all__ = ["Session"]
 
 _log = room_log("sync")
 
@@ -72,64 +70,9 @@ _INBOUND_BYTES_REFUSED: Final = 2 * INBOUND_BYTES_MAX
 _STOP_S: Final = 5.0
 """A stopped session may take this long to save its checkpoint."""
 
-_NO_OPTIONS: Final = CollectionOptions()
-
 Answered = Callable[[Any], None]
 Refused = Callable[[SetteeError], None]
 Replied = Callable[[Reply], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionConfig:
-    """What a session replicates, and with whom."""
-
-    active: bool
-    """Whether this side opened the connection."""
-    collections: tuple[CollectionName, ...]
-    """Active: those to replicate. Passive: those that are served."""
-    checkpoint_ids: tuple[str, ...] = ()
-    """Active: one per collection (`checkpoint.checkpoint_id`)."""
-    push: bool = True
-    """Active: send local changes. Passive: let the peer pull."""
-    pull: bool = True
-    """Active: receive the peer's changes. Passive: let the peer push."""
-    continuous: bool = False
-    """Active: stay connected and replicate changes as they come."""
-    level: int = TREES
-    """Of the replication protocol: 2 and 3 speak of revision trees, 4 of version vectors."""
-    peer_is_settee: bool = False
-    """Whether the peer is a settee peer: at level 4 tree names travel with the vectors."""
-    report_documents: bool = False
-    """Whether to report each document; errors are reported always."""
-    uuid: str = ""
-    """The database's public UUID, told in `getCollections`; informational."""
-    wall_offset_s: float = 0.0
-    """Seconds since 1970 at ``now == 0``."""
-    options: tuple[CollectionOptions, ...] = ()
-    """One per collection; empty: none has any."""
-    deltas: bool = False
-    """Whether revisions may travel as what changed against an earlier one."""
-    resolves: bool = False
-    """Passive: end conflicts with a peer of trees here, rather than have its resolver decide."""
-    names_collections: bool | None = None
-    """Active: whether to open with `getCollections`; None: unless only the default one is meant."""
-    auto_purge: bool = True
-    """Active: purge documents that the peer takes our access away from."""
-
-    def options_of(self, collection: int) -> CollectionOptions:
-        """Return what holds for one collection."""
-        return self.options[collection] if self.options else _NO_OPTIONS
-
-    @property
-    def refuse_conflicts(self) -> bool:
-        """Whether a conflicting revision is refused (409) for its active owner to resolve.
-
-        Couchbase Lite's passive peers do that, so its active ones are made for it. Between settee
-        peers either side resolves, alike.
-        """
-        if self.active:
-            return False
-        return not (self.peer_is_settee if self.level == VECTORS else self.resolves)
 
 
 def dialect_for(level: int, peer_is_settee: bool) -> Dialect:
@@ -221,7 +164,11 @@ class Session:
             for message in messages(self.connection, frames):
                 if self._finished:
                     return
-                if type(message) is Reply:
+                if type(message) is RevsCame:
+                    self._revs_came(message.requests)
+                elif type(message) is RevsStored:
+                    _tell_stored(message.sent)
+                elif type(message) is Reply:
                     self._replied(message)
                 elif type(message) is Request:
                     self._requested(message)
@@ -403,7 +350,7 @@ class Session:
             self._patience.expect(token, self._now)
         self.connection.send_request(
             token,
-            self._addressed(profile, collection, properties),
+            {**self.address(profile, collection), **properties},
             body,
             urgent=urgent,
             compress=compress,
@@ -423,19 +370,21 @@ class Session:
         """Send a request that wants no reply."""
         self.connection.send_request(
             None,
-            self._addressed(profile, collection, properties),
+            {**self.address(profile, collection), **properties},
             body,
             urgent=urgent,
             no_reply=True,
             compress=compress,
         )
 
-    def _addressed(
-        self, profile: str, collection: int | None, properties: Mapping[str, str]
-    ) -> dict[str, str]:
+    def address(self, profile: str, collection: int | None) -> dict[str, str]:
+        """Return the properties that a request begins with: what it is, and about which collection.
+
+        `collection`: its index in messages, None for a request about none.
+        """
         if self.with_collections and collection is not None:
-            return {"Profile": profile, "collection": str(collection), **properties}
-        return {"Profile": profile, **properties}
+            return {"Profile": profile, "collection": str(collection)}
+        return {"Profile": profile}
 
     def take_in(self, byte_count: int) -> None:
         """Count bytes received; raises PeerProtocolError if the peer has overdone it."""
@@ -470,9 +419,9 @@ class Session:
         documents = self._reports.setdefault((collection, pushed), [])
         documents.append(DocumentReplicated(doc_id, deleted, error, access_removed))
 
-    def counted_push(self, body_bytes: int) -> None:
-        """Count a document sent and confirmed."""
-        self._pushed += 1
+    def counted_push(self, count: int, body_bytes: int) -> None:
+        """Count documents sent and confirmed."""
+        self._pushed += count
         self._bytes_pushed += body_bytes
 
     def counted_pull(self, count: int, body_bytes: int) -> None:
@@ -524,7 +473,7 @@ class Session:
     def _replied(self, reply: Reply) -> None:
         token = reply.token
         if type(token) is RevSent:
-            token.pusher.rev_answered(token, reply)
+            token.pusher.rev_refused(token, reply)
         elif type(token) is BlobFetch:
             self.blobs.answered(token, reply)
         else:
@@ -541,21 +490,43 @@ class Session:
         try:
             self._route(request)
         except SetteeError as error:
-            # One bad message is its sender's loss; the session goes on.
-            if request.no_reply:
-                self.ignored_count += 1
-                if self.ignored_count <= LOGGED_PER_SESSION_MAX:
-                    profile = printable(request.properties.get("Profile", ""), 40)
-                    _log.warning("ignored a bad %s: %s", profile, error)
+            self.ignore(request, error)
+
+    def ignore(self, request: Request, error: SetteeError) -> None:
+        """Refuse a bad message, if it wants an answer: it is its sender's loss, the rest goes on.
+
+        `error` tells what is bad about it.
+        """
+        if not request.no_reply:
+            self.refuse_request(request.number, error)
+            return
+        self.ignored_count += 1
+        if self.ignored_count <= LOGGED_PER_SESSION_MAX:
+            profile = printable(request.properties.get("Profile", ""), 40)
+            _log.warning("ignored a bad %s: %s", profile, error)
+
+    def _revs_came(self, requests: list[Request]) -> None:
+        """Hand revisions to the pullers of their collections."""
+        self._arrived.add_all([request.number for request in requests])
+        while requests:
+            collection = requests[0].properties.get("collection")
+            mine = [r for r in requests if r.properties.get("collection") == collection]
+            if len(mine) == len(requests):
+                requests = []
             else:
-                self.refuse_request(request.number, error)
+                requests = [r for r in requests if r.properties.get("collection") != collection]
+            try:
+                puller = self._puller_for(mine[0])
+            except SetteeError as error:
+                for request in mine:
+                    self.ignore(request, error)
+            else:
+                puller.revs(mine)
 
     def _route(self, request: Request) -> None:
         properties = request.properties
         profile = properties.get("Profile", "")
-        if profile == "rev":  # By far the most frequent.
-            self._puller_for(request).rev(request)
-        elif profile == "changes":
+        if profile == "changes":
             self._puller_for(request).announced(request)
         elif profile == "proposeChanges":
             self._puller_for(request).proposed(request)
@@ -685,3 +656,11 @@ class Session:
         self._finished = True
         self._activity = Activity.STOPPED
         self._events.append(Finished(close_code=code, close_reason=reason, error=error))
+
+
+def _tell_stored(stored: list[RevSent]) -> None:
+    """Tell pushers that the peer has stored what they sent, each of all that is its own."""
+    while stored:
+        pusher = stored[0].pusher
+        pusher.revs_stored([sent for sent in stored if sent.pusher is pusher])
+        stored = [sent for sent in stored if sent.pusher is not pusher]

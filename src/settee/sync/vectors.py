@@ -22,6 +22,7 @@ from settee.doc.ancestry import by_height
 from settee.doc.conflict import Relation, State, known
 from settee.doc.records import Held, RevisionIn, RevisionOut
 from settee.doc.revision import (
+    everyday_version,
     generation,
     is_filler,
     is_native,
@@ -49,7 +50,7 @@ from settee.doc.version import (
 from settee.errors import InvalidDocumentError, PeerProtocolError
 from settee.limits import HISTORY_NAMES_RECEIVED_MAX
 from settee.sync.dialect import Dialect, Ground, Heard
-from settee.sync.history import names_above, same_digest, state_of
+from settee.sync.history import has_one_author, names_above, same_digest, state_of
 from settee.sync.messages import AnnouncedRow, ProposedRow
 from settee.sync.trees import answer_by_name, status_by_name
 
@@ -110,7 +111,7 @@ class VectorDialect(Dialect):
             vector = f"{rev}, {history}" if ";" in history else f"{rev}; {history}"
         if not is_told:
             return Heard("", "", vector)
-        if not is_tree_name(tid) or version_text_of(tid) != rev:
+        if everyday_version(tid) != rev and not (is_tree_name(tid) and version_text_of(tid) == rev):
             return None
         return Heard(tid, names, vector)
 
@@ -131,6 +132,13 @@ class VectorDialect(Dialect):
         born as a tree name, under that.
         """
         vector = revision.vector
+        if not retold and has_one_author(vector):
+            properties = {"rev": vector}
+            if self.is_extended:
+                tid = revision.tid
+                above = names_above(revision, bases) if revision.history else ()
+                properties["tree"] = ",".join((tid, *above)) if above else tid
+            return properties
         if retold and not bases and parse_vector(vector).cv.source == RTE:
             return _as_born(revision)
         if retold:

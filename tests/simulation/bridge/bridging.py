@@ -15,7 +15,8 @@ from settee.store import Store, documents, feed, marks, revisions
 from settee.sync.checkpoint import checkpoint_id
 from settee.sync.events import ActivityChanged, DocumentsReplicated
 from settee.sync.history import state_of
-from settee.sync.session import Session, SessionConfig
+from settee.sync.options import SessionConfig
+from settee.sync.session import Session
 from tests.simulation.bridge.engine import State
 from tests.simulation.bridge.timeline import Timeline
 from tests.simulation.links import SimLink

@@ -20,9 +20,9 @@ from settee.doc.version import RTE, Vector, Version, build, entries
 from settee.peer.driver import SessionDriver
 from settee.store import revisions
 from settee.sync import history, trees
+from settee.sync.options import SessionConfig
 from settee.sync.puller import Puller
 from settee.sync.pusher_passive import PassivePusher
-from settee.sync.session import SessionConfig
 from settee.sync.vectors import VectorDialect
 from tests.simulation.bridge.bridging import BridgePeer
 
