@@ -14,7 +14,12 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 DECIDED = {"apsw", "orjson", "cryptography", "zeroconf", "typer", "rich"}
 """Whoever adds one decides on its maintenance and on its holes, too."""
 
-ALONG = {"ifaddr": "zeroconf", "uvloop": "the extra `speed`", "websockets": "the extra `speed`"}
+ALONG = {
+    "ifaddr": "zeroconf",
+    "uvloop": "the extra `speed`",
+    "websockets": "the extra `speed`",
+    "zlib_ng": "the extra `speed`",
+}
 """What comes with one of them, or is used where it is there."""
 
 APP = {"nicegui", "PIL", "segno", "starlette"}

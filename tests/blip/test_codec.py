@@ -6,6 +6,7 @@ import tracemalloc
 import zlib
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
@@ -62,12 +63,26 @@ def test_the_payloads_of_the_vectors_are_framed_byte_for_byte(case: dict[str, An
             assert made == frame
 
 
+@pytest.mark.parametrize("deflate", ["zlib", "zlib-ng"])
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(st.binary(max_size=300), st.booleans())), st.integers(0, 9))
+@given(
+    payloads=st.lists(st.tuples(st.binary(max_size=300), st.booleans())), level=st.integers(0, 9)
+)
 def test_any_payloads_pass_compressed_and_plain_mixed(
-    payloads: list[tuple[bytes, bool]], level: int
+    deflate: str, payloads: list[tuple[bytes, bool]], level: int
 ) -> None:
-    encoder, decoder = Encoder(level), Decoder()
+    with mock.patch.object(codec, "_chosen", deflates(deflate)):
+        encoder, decoder = Encoder(level), Decoder()
+        pass_through(encoder, decoder, payloads)
+
+
+def deflates(name: str) -> tuple[str, Any]:
+    if name == "zlib":
+        return name, zlib.compressobj
+    return name, pytest.importorskip("zlib_ng.zlib_ng").compressobj
+
+
+def pass_through(encoder: Encoder, decoder: Decoder, payloads: list[tuple[bytes, bool]]) -> None:
     for payload, compress in payloads:
         frame = encoder.frame(1, COMPRESSED if compress else 0, payload)
         assert opened(decoder, frame) == payload
@@ -102,7 +117,11 @@ def test_a_single_zero_byte_inflates_to_nothing() -> None:
 
 @pytest.mark.parametrize("frame_bytes_max", [FRAME_BYTES_MAX, FRAME_BYTES_LONG_MAX])
 @pytest.mark.parametrize("level", [1, 6, 9])
-def test_noise_never_makes_a_frame_longer_than_allowed(level: int, frame_bytes_max: int) -> None:
+@pytest.mark.parametrize("deflate", ["zlib", "zlib-ng"])
+def test_noise_never_makes_a_frame_longer_than_allowed(
+    deflate: str, level: int, frame_bytes_max: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codec, "_chosen", deflates(deflate))
     encoder, noise = Encoder(level), random.Random(level)
     payload_bytes = Outbox(level, frame_bytes_max)._deflated_bytes
     for _ in range(20):
@@ -110,6 +129,11 @@ def test_noise_never_makes_a_frame_longer_than_allowed(level: int, frame_bytes_m
         assert len(frame) <= frame_bytes_max
     # Other deflates may need nine bits for a byte.
     assert payload_bytes * 9 // 8 + 32 <= frame_bytes_max
+
+
+def test_deflates_with_zlib_ng_where_it_is_there() -> None:
+    pytest.importorskip("zlib_ng.zlib_ng")
+    assert codec.deflate_implementation == "zlib-ng"
 
 
 def test_the_checksum_runs_on_over_all_frames() -> None:
