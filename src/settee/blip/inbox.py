@@ -46,6 +46,9 @@ from settee.limits import (
 
 __all__ = ["Inbox"]
 
+_EMPTY: Final = b"\x00"
+"""The payload of a message without properties and body: nearly all replies."""
+
 _Events = list[Request | Reply | ReplyPart]
 
 
@@ -132,7 +135,10 @@ class Inbox:
                 if flags & MORE_COMING or incomplete or awaited_streams:
                     self._frame(number, flags, payload, at, len(frame), events)
                 elif kind == MSG:
-                    self._expect_new(number)
+                    if number == self._requests_begun_count + 1:
+                        self._requests_begun_count = number
+                    else:
+                        self._expect_new(number)
                     events.append(self._request(number, flags, payload, len(frame)))
                 else:
                     events.append(self._reply(number, kind, payload))
@@ -187,6 +193,8 @@ class Inbox:
         else:
             raise _unasked(number)
         out.unanswered_count -= 1
+        if payload == _EMPTY:
+            return Reply(token, kind == ERR, {}, b"")
         properties, body = decode_message(payload)
         return Reply(token, kind == ERR, properties, body)
 

@@ -157,6 +157,13 @@ Kinds = frozenset[tuple[type, ...]]
 """The types of a row's columns, one tuple for each combination that may be."""
 
 
+def _are_of_kinds(rows: list[Row], kinds: Kinds) -> bool:
+    if len(kinds) == 1:  # As most are. By columns it takes half the time.
+        (kind,) = kinds
+        return [set(map(type, column)) for column in zip(*rows, strict=True)] == [{t} for t in kind]
+    return kinds.issuperset([tuple(map(type, row)) for row in rows])
+
+
 class Reader:
     """A connection to run statements on; not for two threads at a time.
 
@@ -184,7 +191,7 @@ class Reader:
         A damaged file gives numbers where there was text. Raises CorruptDatabaseError for them.
         """
         rows = self.rows(sql, bindings)
-        if not kinds.issuperset([tuple(map(type, row)) for row in rows]):
+        if rows and not _are_of_kinds(rows, kinds):
             raise CorruptDatabaseError(
                 f"{self.path} is damaged: a column holds values of another kind; restore it from "
                 "a copy"

@@ -131,6 +131,9 @@ class ActivePusher(Pusher):
         return [row.doc_id, name(row.tid), name(row.mark), row.body_bytes, *end]
 
     def _take_answers(self, rows: list[ChangeRow], answers: list[object]) -> None:
+        if not any(answers) and not self._doubted and not self._checkpointer.begins_anew:
+            self._wanted += [Wanted(row, (row.mark,) if row.mark else ()) for row in rows]
+            return  # As nearly always: it wants all of them, and nothing is special about any.
         contested: list[tuple[ChangeRow, str, bool]] = []
         for row, answer in zip(rows, answers, strict=True):
             if answer == 0 or answer is None:

@@ -94,6 +94,10 @@ class VectorDialect(Dialect):
     def heard(self, properties: Mapping[str, str]) -> Heard | None:
         """Read ``rev``, ``history`` and, from a settee peer, ``tree``."""
         rev, history = properties.get("rev", ""), properties.get("history", "")
+        if self.is_extended and rev and not history:
+            tid = properties.get("tree", "")
+            if everyday_version(tid) == rev:  # As of nearly all new documents.
+                return Heard(tid, "", rev)
         if "@" not in rev:
             return Heard(rev, history.replace(" ", ""), "") if is_tree_name(rev) else None
         tid, _, names = properties.get("tree", "").replace(" ", "").partition(",")
@@ -111,7 +115,7 @@ class VectorDialect(Dialect):
             vector = f"{rev}, {history}" if ";" in history else f"{rev}; {history}"
         if not is_told:
             return Heard("", "", vector)
-        if everyday_version(tid) != rev and not (is_tree_name(tid) and version_text_of(tid) == rev):
+        if not is_tree_name(tid) or version_text_of(tid) != rev:
             return None
         return Heard(tid, names, vector)
 
@@ -188,6 +192,8 @@ class VectorDialect(Dialect):
     def status(self, row: ProposedRow, mine: Held | None, *, refuses: bool) -> tuple[int, str]:
         """Answer by current versions, or by the whole vector where the row has it (5B.4)."""
         told = self.is_extended and is_tree_name(row.tree)
+        if told and mine is None and not row.parent:
+            return 0, ""
         tid, vector = (row.tree, None) if told else self._read(row.rev)
         parent = self.tid_of(row.parent) if row.parent else ""
         if tid is None or parent is None:
