@@ -15,6 +15,7 @@ from settee.doc.conflict import (
     known,
     learn,
     name_of,
+    plain_edit,
     rank,
     relate,
     resolve,
@@ -36,7 +37,9 @@ from settee.doc.version import (
     Version,
     compare,
     contains,
+    encode_tree,
     format_vector,
+    format_version,
     parse_vector,
     source_text,
 )
@@ -542,3 +545,81 @@ def test_claims_leave_fillers_out_and_take_the_newest_of_each_author():
 def test_a_revision_told_by_its_vector_is_called_by_the_least_name_that_it_can_have():
     assert name_of(format_vector(Vector(A1))) == name(1, A1)
     assert name_of(format_vector(Vector(A1, (), (T2,)))) == name(3, A1)
+
+
+# --- the short way ------------------------------------------------------------------------------
+
+AUTHORS = [A, "AAAAAAAAAAAAAAAAAAAAAQ", "BBBBBBBBBBBBBBBBBBBBBQ"]
+STEPS = st.lists(st.tuples(st.sampled_from(AUTHORS), st.integers(1, 3)), min_size=1, max_size=6)
+
+
+def grown(steps, state=None) -> State:
+    """A document after saves by some authors, each so much later than the one before."""
+    time = TIME_MIN if state is None else state.vector.cv.time
+    for author, later in steps:
+        time += later
+        state = saved(state, Version(time, author), False)
+    return state
+
+
+def texts(state: State) -> tuple[str, str, str, str]:
+    return state.tid, ",".join(state.history), ",".join(state.aka), format_vector(state.vector)
+
+
+def adopted_as(mine: State, tid: str, history: str, vector: str) -> State | None:
+    """What the long way makes of a revision; None if it is not newer."""
+    told, names = parse_vector(vector), tuple(history.split(","))
+    if relate(mine, tid, names, told) is not Relation.NEWER:
+        return None
+    return adopt(mine, tid, names, told, False)
+
+
+@given(STEPS, st.sampled_from(AUTHORS), st.integers(1, 3), st.integers(0, 2))
+def test_a_plain_edit_gets_the_history_that_the_long_way_gives_it(steps, author, later, lift):
+    mine = grown(steps)
+    version = Version(mine.vector.cv.time + later, author)
+    child = saved(mine, version, False)
+    tid = name(generation(child.tid) + lift, version)
+    history = plain_edit(texts(mine), tid, mine.tid, format_vector(child.vector))
+    if history is None:
+        assert len(mine.vector.pv) >= 1
+        assert author != mine.vector.cv.source
+        return
+    assert adopted_as(mine, tid, mine.tid, format_vector(child.vector)) == State(
+        tid, False, child.vector, (), tuple(history.split(","))
+    )
+
+
+@given(STEPS, STEPS, STEPS)
+def test_what_is_no_plain_edit_is_never_taken_for_one(common, mine, theirs):
+    base = grown(common)
+    ours, other = grown(mine, base), grown(theirs, base)
+    tid, _, _, vector = texts(other)
+    history = plain_edit(texts(ours), tid, ours.tid, vector)
+    if history is not None:
+        assert texts(adopted_as(ours, tid, ours.tid, vector)) == (tid, history, "", vector)
+
+
+def test_a_plain_edit_keeps_the_newest_fifty_names():
+    mine = grown([(A, 1)] * 60)
+    assert len(mine.history) == HISTORY_NAMES_MAX
+    child = saved(mine, Version(mine.vector.cv.time + 1, A), False)
+    history = plain_edit(texts(mine), child.tid, mine.tid, format_vector(child.vector))
+    assert history == ",".join(child.history)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"history": ""},
+        {"history": "1-aa"},
+        {"tid": "3-aabb"},
+        {"mine": (T2_NAME, "", "", format_version(encode_tree(T2_NAME)))},
+    ],
+)
+def test_an_edit_of_another_kind_is_to_be_looked_at_closely(changed):
+    mine = grown([(A, 1)])
+    child = saved(mine, Version(mine.vector.cv.time + 1, A), False)
+    plain = {"mine": texts(mine), "tid": child.tid, "history": mine.tid, "vector": texts(child)[3]}
+    assert plain_edit(**plain) is not None
+    assert plain_edit(**(plain | changed)) is None

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -600,3 +602,42 @@ def test_another_name_of_what_it_was_allowed_over_is_the_same(store: Store) -> N
     _apply(store, _rev("a", _derived(-60, 3)))
     newer = _rev("a", "4-bb", _derived(-60, 3))._replace(over=_derived(-60, 1))
     assert _apply(store, newer)[0].outcome is Outcome.STORED
+
+
+@pytest.mark.parametrize("author", [A, "UAw43SNtT+Kfr2eFge5bKw"])
+def test_a_plain_edit_is_written_as_the_long_way_writes_it(
+    open_store: Opener, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, author: str
+) -> None:
+    blob = "sha1-" + "A" * 27 + "="
+    first, second = Version(NOW_NS, A), Version(NOW_NS + 5, author)
+    over = conflict.saved(conflict.saved(None, first, False), second, False)
+    tids = [revision.name(1, first), over.tid]
+    came = [
+        _rev("a", tids[0], vector=format_vector(Vector(first)), blobs=(blob,)),
+        _rev("a", tids[1], tids[0], b'{"n":1}', vector=format_vector(over.vector)),
+    ]
+    gone = conflict.saved(over, Version(NOW_NS + 9, author), True)
+    came.append(_rev("a", gone.tid, over.tid, deleted=True, vector=format_vector(gone.vector)))
+
+    def written(directory: str) -> list[object]:
+        store = open_store(tmp_path / directory)
+        remote = store.write(lambda w: marks.remote_id(w, "peer"))
+        applied = _apply(store, *came[:2], remote=remote) + _apply(store, came[2], remote=remote)
+        with store.reader() as reader:
+            tables = ("docs_1", "blob_refs", "marks", "collections")
+            rows = [reader.rows(f"SELECT * FROM {table}") for table in tables]
+        return [applied, *rows]
+
+    short = written("short.settee")
+    assert [outcome for outcome, _, _ in short[0]] == [Outcome.STORED] * 3  # type: ignore[attr-defined]
+    monkeypatch.setattr(conflict, "plain_edit", lambda *_: None)
+    assert written("long.settee") == short
+
+
+def test_a_plain_edit_from_the_future_is_not_taken(store: Store) -> None:
+    first = Version(NOW_NS, A)
+    ahead = Version(NOW_NS + (CLOCK_AHEAD_S_MAX + 1) * 10**9, A)
+    tid = revision.name(1, first)
+    _apply(store, _rev("a", tid, vector=format_vector(Vector(first))))
+    edit = _rev("a", revision.name(2, ahead), tid, vector=format_vector(Vector(ahead)))
+    assert _apply(store, edit) == [Applied(Outcome.AHEAD, 1, tid)]

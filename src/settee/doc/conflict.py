@@ -38,6 +38,7 @@ from settee.doc.ancestry import (
 )
 from settee.doc.revision import (
     GENERATION_RECEIVED_MAX,
+    everyday_version,
     generation,
     is_filler,
     is_native,
@@ -75,6 +76,7 @@ __all__ = [
     "known",
     "learn",
     "name_of",
+    "plain_edit",
     "rank",
     "relate",
     "resolve",
@@ -205,6 +207,37 @@ def adopt(
     assert times[cv.source] == cv.time, "what is newer cannot be older by its own author"
     mv = x.mv if all(times[s] == t or s == cv.source for t, s in x.mv) else ()
     return _placed(state, build(cv, mv, times), before, tid, spelled, native, history, deleted)
+
+
+def plain_edit(mine: tuple[str, str, str, str], tid: str, history: str, vector: str) -> str | None:
+    """Return the history of a revision that is plainly an edit of the current one.
+
+    None: look closely. What `relate` and `adopt` say of it is read off the texts; nearly all edits
+    are such: made by a clock, over exactly what is here, by its author or a second one.
+    `mine`: tree name, history, aliases and vector of the current one. `tid`, `history`, `vector`:
+    of the revision, which has them as its names and its vector. All are texts as they are stored.
+    """
+    my_tid, my_history, my_aka, my_vector = mine
+    version = everyday_version(tid)
+    if not version or history != my_tid or my_aka or RTE in vector:
+        return None
+    current, semicolon, rest = my_vector.partition(";")
+    time, _, author = version.partition("@")
+    my_time, _, my_author = current.partition("@")
+    if author == my_author:
+        if vector != version + semicolon + rest or int(time, 16) <= int(my_time, 16):
+            return None
+    elif semicolon or "," in current or vector != f"{version}; {current}":
+        return None
+    height = generation(my_tid)
+    if generation(tid) <= height:
+        return None
+    if not my_history:
+        return my_tid
+    count = my_history.count(",") + 1
+    if generation(my_history.partition(",")[0]) >= height or count > HISTORY_NAMES_MAX:
+        return None
+    return f"{my_tid},{my_history if count < HISTORY_NAMES_MAX else my_history.rpartition(',')[0]}"
 
 
 def _placed(

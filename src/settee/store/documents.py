@@ -282,21 +282,10 @@ def _names_of_own(
     return f"{int(height) + 1}-ff{time:016x}{author}", ancestors, f"{time:x}{source_name}"
 
 
-def row_of(
-    doc: int, doc_id: str, seq: int, state: State, body: str, blobs: bool
-) -> tuple[int, str, int, int, str, str, str, str, str]:
-    """Return what `upsert_sql` binds for a document in `state`."""
-    return (
-        doc,
-        doc_id,
-        seq,
-        (DELETED if state.deleted else 0) | (HAS_BLOBS if blobs else 0),
-        state.tid,
-        ",".join(state.history),
-        ",".join(state.aka),
-        format_vector(state.vector),
-        body,
-    )
+def names_of(state: State) -> tuple[str, str, str, str]:
+    """Return tree name, history, aliases and vector of a state as the table has them."""
+    history, aka = ",".join(state.history), ",".join(state.aka)
+    return (state.tid, history, aka, format_vector(state.vector))
 
 
 def write_blob_refs(

@@ -115,7 +115,7 @@ class VectorDialect(Dialect):
             vector = f"{rev}, {history}" if ";" in history else f"{rev}; {history}"
         if not is_told:
             return Heard("", "", vector)
-        if not is_tree_name(tid) or version_text_of(tid) != rev:
+        if everyday_version(tid) != rev and not (is_tree_name(tid) and version_text_of(tid) == rev):
             return None
         return Heard(tid, names, vector)
 
@@ -194,6 +194,10 @@ class VectorDialect(Dialect):
         told = self.is_extended and is_tree_name(row.tree)
         if told and mine is None and not row.parent:
             return 0, ""
+        if told and mine is not None and row.parent and not mine.aka:
+            current = mine.vector.partition(";")[0].partition(",")[0]
+            if row.parent == current and everyday_version(row.tree) not in ("", current):
+                return 0, ""  # An edit of what is here.
         tid, vector = (row.tree, None) if told else self._read(row.rev)
         parent = self.tid_of(row.parent) if row.parent else ""
         if tid is None or parent is None:
