@@ -1,9 +1,11 @@
 """What the machine and the native libraries can do, without any of settee's protocol.
 
-Each figure is of the same documents and libraries that settee uses: SQLite alone with the same
-rows, zlib, TLS over loopback, blobs made durable by the blob store alone, and all of these joined
-in the barest pair of processes that still moves documents from one durable database into another.
-Another machine is compared by these. The pairs need `os.fork`.
+Each figure is of the same documents that settee moves: SQLite alone with the same rows, zlib, JSON,
+TLS over loopback, blobs made durable by the blob store alone. Another machine is compared by these:
+by one document's way through all of them, one after the other (`in_a_row`), and by all of them
+joined in the barest pair of processes that still moves documents from one durable database into
+another, with the libraries that settee uses, zlib-ng too where it is installed. The pairs need
+`os.fork`.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import tempfile
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -29,6 +31,7 @@ import orjson
 from benchmarks.local import BareApsw
 from benchmarks.peers import documents
 from settee import TLSIdentity
+from settee.blip.codec import crc32, deflater
 from settee.clock import SystemClock, ThreadWorkers
 from settee.limits import (
     BLOB_CHUNK_BYTES,
@@ -38,7 +41,17 @@ from settee.limits import (
 )
 from settee.store.blobs import BlobStore
 
-__all__ = ["Limit", "bare_pair", "blob_store", "deflate", "inflate", "sqlite_alone", "tls_loopback"]
+__all__ = [
+    "Limit",
+    "bare_pair",
+    "blob_store",
+    "deflate",
+    "in_a_row",
+    "inflate",
+    "parse",
+    "sqlite_alone",
+    "tls_loopback",
+]
 
 _HEAD: Final = struct.Struct(">II")
 """Of a document in the bare pair: bytes of its deflated text, and their checksum."""
@@ -75,22 +88,25 @@ def _texts(kind: str, count: int, body_bytes: int) -> list[bytes]:
 
 
 def deflate(kind: str, count: int, body_bytes: int) -> Limit:
-    """Documents a second through one stream, flushed behind each, as the protocol has it."""
+    """Documents a second through one stream of zlib, flushed behind each, as the protocol has it.
+
+    The standard library's zlib, whatever settee deflates with.
+    """
     texts = _texts(kind, count, body_bytes)
 
     def work() -> None:
-        deflater = zlib.compressobj(COMPRESSION_LEVEL, zlib.DEFLATED, -15)
+        stream = zlib.compressobj(COMPRESSION_LEVEL, zlib.DEFLATED, -15)
         for text in texts:
-            zlib.crc32(deflater.compress(text) + deflater.flush(zlib.Z_SYNC_FLUSH))
+            zlib.crc32(stream.compress(text) + stream.flush(zlib.Z_SYNC_FLUSH))
 
     return _measured(work, count)
 
 
 def inflate(kind: str, count: int, body_bytes: int) -> Limit:
     """The same way back, with the checksum."""
-    deflater = zlib.compressobj(COMPRESSION_LEVEL, zlib.DEFLATED, -15)
+    stream = zlib.compressobj(COMPRESSION_LEVEL, zlib.DEFLATED, -15)
     pieces = [
-        deflater.compress(text) + deflater.flush(zlib.Z_SYNC_FLUSH)
+        stream.compress(text) + stream.flush(zlib.Z_SYNC_FLUSH)
         for text in _texts(kind, count, body_bytes)
     ]
 
@@ -101,6 +117,28 @@ def inflate(kind: str, count: int, body_bytes: int) -> Limit:
             inflater.decompress(piece)
 
     return _measured(work, count)
+
+
+def parse(kind: str, count: int, body_bytes: int) -> Limit:
+    """Documents a second out of their JSON text."""
+    texts = _texts(kind, count, body_bytes)
+
+    def work() -> None:
+        for text in texts:
+            orjson.loads(text)
+
+    return _measured(work, count)
+
+
+def in_a_row(limits: Sequence[Limit], body_bytes: int) -> Limit:
+    """Documents a second if each goes through all of these, one after the other.
+
+    The last of them is that of TLS, which counts bytes: of a document so many as its body has
+    before it is deflated.
+    """
+    *parts, tls = limits
+    wall_s = sum(1 / part.per_s for part in parts) + body_bytes / tls.per_s
+    return Limit(1 / wall_s, sum(part.cpu_each_s for part in parts) + body_bytes * tls.cpu_each_s)
 
 
 # --- TLS over loopback ----------------------------------------------------------------------------
@@ -179,8 +217,9 @@ def bare_pair(kind: str, count: int, body_bytes: int) -> Limit:
     The sender reads rows, deflates each document by itself with its checksum, and gathers writes of
     64 KiB. The receiver inflates, checks, parses each body, and hands rows by the thousand to a
     thread that commits them with `synchronous=FULL`; the sender is told when the last is on the
-    disk. No revisions, no history, no negotiation, no answer per document. CPU is the sender's.
+    disk. No revisions, no history, no negotiation, no answer per document. CPU is that of both.
     """
+    before = os.times()
     with tempfile.TemporaryDirectory() as directory:
         source, target = Path(directory, "source"), Path(directory, "target")
         source.mkdir()
@@ -188,18 +227,22 @@ def bare_pair(kind: str, count: int, body_bytes: int) -> Limit:
         with contextlib.closing(BareApsw(source)) as bare:
             bare.save_many(documents(kind, range(count), body_bytes))
         with _tls_pair(lambda end: _take(end, target, count)) as end:
-            return _measured(lambda: _give(end, source / "bare.sqlite3"), count)
+            sender = _measured(lambda: _give(end, source / "bare.sqlite3"), count)
+    after = os.times()
+    receiver_s = after.children_user + after.children_system
+    receiver_s -= before.children_user + before.children_system
+    return Limit(sender.per_s, sender.cpu_each_s + receiver_s / count)
 
 
 def _give(end: ssl.SSLSocket, path: Path) -> None:
     connection = apsw.Connection(str(path))
-    deflater = zlib.compressobj(COMPRESSION_LEVEL, zlib.DEFLATED, -15)
+    stream = deflater(COMPRESSION_LEVEL)
     gathered: list[bytes] = []
     size = 0
     for doc_id, body in connection.execute("SELECT id, body FROM documents"):
         text = f"{doc_id}\0{body}".encode()
-        piece = deflater.compress(text) + deflater.flush(zlib.Z_SYNC_FLUSH)
-        gathered += (_HEAD.pack(len(piece), zlib.crc32(piece)), piece)
+        piece = stream.compress(text) + stream.flush(zlib.Z_SYNC_FLUSH)
+        gathered += (_HEAD.pack(len(piece), crc32(piece, 0)), piece)
         size += _HEAD.size + len(piece)
         if size >= WRITE_BYTES_MAX:
             end.sendall(b"".join(gathered))
@@ -224,7 +267,7 @@ def _take(end: ssl.SSLSocket, directory: Path, count: int) -> None:
                 break
             piece = held[start : start + size]
             at = start + size
-            assert zlib.crc32(piece) == checksum
+            assert crc32(piece, 0) == checksum
             doc_id, _, body = inflater.decompress(piece).partition(b"\0")
             orjson.loads(body)
             batch.append((doc_id.decode(), body.decode()))
@@ -283,6 +326,7 @@ def main() -> None:
         "SQLite alone, rows/s": sqlite_alone("small", 100_000, 200).per_s,
         "deflate, documents/s": deflate("small", 100_000, 200).per_s,
         "inflate, documents/s": inflate("small", 100_000, 200).per_s,
+        "parse, documents/s": parse("small", 100_000, 200).per_s,
         "TLS loopback, MB/s": tls_loopback(10**9).per_s / 1e6,
         "the bare pair, documents/s": bare_pair("small", 100_000, 200).per_s,
         "blob store, 100 KB blobs/s": blobs.per_s,
