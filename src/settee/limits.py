@@ -128,7 +128,7 @@ order of arrival, would believe that it has all up to a sequence that it has not
 CHANGES_ROWS_RECEIVED_MAX: Final = 1000
 """Rows accepted in one message."""
 
-CHANGES_UNANSWERED_MAX: Final = 8
+CHANGES_UNANSWERED_MAX: Final = 10
 """`changes` or `proposeChanges` messages out at once: rows for as many `rev` as may be out."""
 
 SEQUENCE_BYTES_MAX: Final = 1024
@@ -137,7 +137,7 @@ SEQUENCE_BYTES_MAX: Final = 1024
 DOCUMENT_IDS_SUBSCRIBED_MAX: Final = 100_000
 """Document IDs in one `subChanges`: they are kept, and looked up with every page of the feed."""
 
-REVS_UNANSWERED_MAX: Final = 1500
+REVS_UNANSWERED_MAX: Final = 2000
 """`rev` messages out at once; a peer that takes fewer delays its `changes` replies. With 1,000 the
 sender of small documents waits a fifth of the time; with 2,000 an edit on another link takes twice
 as long as with 1,000."""

@@ -26,6 +26,7 @@ from settee.blip.message import (
     StreamSent,
     StreamWanted,
     encode_message,
+    encode_words,
 )
 from settee.blip.outbox import Outbox, Outgoing
 from settee.limits import COMPRESS_BODY_BYTES_MIN, COMPRESSION_LEVEL, FRAME_BYTES_MAX
@@ -87,16 +88,16 @@ class Connection:
             self._out.stream_tokens.add(token)
         self._out.put(Outgoing(flags, 0, payload, token, stream_reply))
 
-    def send_requests(self, requests: Iterable[tuple[object, Mapping[str, str], bytes]]) -> None:
-        """Queue requests, each with its token, properties and body; compressed but for short ones.
+    def send_requests(self, requests: Iterable[tuple[object, list[str], bytes]]) -> None:
+        """Queue requests, each with its token, its properties as words, and its body.
 
         As `send_request` with ``compress=True`` does, for many at once.
         """
         messages = []
-        for token, properties, body in requests:
-            payload = encode_message(properties, body)
+        for token, words, body in requests:
+            payload = encode_words(words, body)
             compress = len(payload) >= COMPRESS_BODY_BYTES_MIN
-            messages.append(Outgoing(MSG | COMPRESSED if compress else MSG, 0, payload, token))
+            messages.append((MSG | COMPRESSED if compress else MSG, payload, token))
         self._out.put_requests(messages)
 
     def reply(

@@ -30,6 +30,7 @@ __all__ = [
     "StreamWanted",
     "decode_message",
     "encode_message",
+    "encode_words",
     "head_is_whole",
 ]
 
@@ -93,9 +94,17 @@ def encode_message(properties: Mapping[str, str], body: bytes) -> bytes:
     """
     if not properties:
         return b"\x00" + body
-    text = "\x00".join(chain.from_iterable(properties.items()))
-    if text.count("\x00") != 2 * len(properties) - 1:
-        raise UsageError(f"a message property holds a NUL character: {list(properties)}; remove it")
+    return encode_words(list(chain.from_iterable(properties.items())), body)
+
+
+def encode_words(words: list[str], body: bytes) -> bytes:
+    """Return the payload of a whole message with properties: a key, its value, and so on.
+
+    Raises UsageError as `encode_message` does.
+    """
+    text = "\x00".join(words)
+    if text.count("\x00") != len(words) - 1:
+        raise UsageError(f"a message property holds a NUL character: {words[::2]}; remove it")
     try:
         head = text.encode()
     except UnicodeEncodeError as error:

@@ -76,6 +76,10 @@ _EMPTY_REPLY_BYTES: Final = 40
 """What an empty reply costs: a number in a queue."""
 
 
+NewRequest = tuple[int, bytes, object]
+"""Flags, payload and token of a request of which nothing has gone out."""
+
+
 class Outgoing:
     """A message on its way out."""
 
@@ -175,6 +179,11 @@ class OutgoingStream(Outgoing):
         self.closed = True
 
 
+Queued = Outgoing | NewRequest | int
+"""What waits in a queue. Nearly all that is sent is new requests, each gone with its first frame,
+and empty replies, which a plain integer stands for: the number of the request."""
+
+
 class Outbox:
     """The outgoing half of a connection."""
 
@@ -214,10 +223,9 @@ class Outbox:
         self._encode: Final = Encoder(compression_level).frame
         self._acks: dict[tuple[int, int], int] = {}
         """(number, flags) -> bytes taken of an incoming message; only the newest count matters."""
-        self._urgent: deque[Outgoing | int] = deque()
-        self._normal: deque[Outgoing | int] = deque()
-        """A plain integer stands for the empty reply to that request."""
-        self._streamed: deque[Outgoing | int] = deque()
+        self._urgent: deque[Queued] = deque()
+        self._normal: deque[Queued] = deque()
+        self._streamed: deque[Queued] = deque()
         """Streams that have a frame to send."""
         self._normal_turn = False
         """Whether the last frame was urgent."""
@@ -263,7 +271,7 @@ class Outbox:
         else:
             self._normal.append(message)
 
-    def put_requests(self, requests: list[Outgoing]) -> None:
+    def put_requests(self, requests: list[NewRequest]) -> None:
         """Queue requests that are not urgent and wait for an answer each."""
         self.unanswered_count += len(requests)
         self._normal.extend(requests)
@@ -371,6 +379,9 @@ class Outbox:
                 self.replies_bytes -= _EMPTY_REPLY_BYTES
                 frame = encode(message, RPY, _EMPTY)
             else:
+                if isinstance(message, tuple):
+                    flags, payload, token = message
+                    queue[0] = message = Outgoing(flags, 0, payload, token)
                 if urgent and not from_urgent:
                     carried_max = _SHORT_BYTES
                 else:
@@ -398,27 +409,27 @@ class Outbox:
         before = left
         while normal:
             message = normal[0]
-            if isinstance(message, int):
+            if isinstance(message, tuple):
+                flags, payload, token = message
+                size = len(payload)
+                if size > self._deflated_bytes or left < size + _OVERHEAD_BYTES:
+                    break
+                normal.popleft()
+                self.requests_begun_count = number = self.requests_begun_count + 1
+                frame = encode(number, flags, payload)
+                awaited[number] = token
+            elif isinstance(message, int):
                 if left < _OVERHEAD_BYTES:
                     break
                 normal.popleft()
                 self.replies_bytes -= _EMPTY_REPLY_BYTES
                 frame = encode(message, RPY, _EMPTY)
             else:
-                payload = message.payload
-                size = len(payload)
+                size = len(message.payload)
                 if message.position or size > self._deflated_bytes or left < size + _OVERHEAD_BYTES:
                     break
                 normal.popleft()
-                number, flags = message.number, message.flags
-                if not number:
-                    self.requests_begun_count = number = self.requests_begun_count + 1
-                frame = encode(number, flags, payload)
-                if flags & (TYPE_MASK | NO_REPLY) or message.stream_reply:
-                    message.number = number
-                    self._finished(message)
-                else:
-                    awaited[number] = message.token
+                frame = self._frame(message, size)
             frames.append(frame)
             left -= len(frame)
         if left < before:
@@ -426,7 +437,7 @@ class Outbox:
             self._turn_left_bytes -= before - left
         return left
 
-    def _whose_turn(self) -> deque[Outgoing | int]:
+    def _whose_turn(self) -> deque[Queued]:
         """Return the queue that the next frame comes from, streams or other messages."""
         normal, streamed = self._normal, self._streamed
         mine, other = (streamed, normal) if self._streams_turn else (normal, streamed)

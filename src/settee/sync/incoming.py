@@ -49,7 +49,15 @@ def messages(connection: Connection, frames: Iterable[bytes]) -> Iterator[Messag
     size = 0
     for portion in _portions(frames):
         for message in connection.receive(portion):
-            before, kind = kind, _kind(message)
+            before = kind
+            # What messages that are dealt with together have in common; None: it stays alone.
+            if isinstance(message, Reply):
+                is_stored = type(message.token) is RevSent and not message.error
+                kind = _STORED if is_stored else None
+            elif isinstance(message, Request):
+                kind = _REVS if message.properties.get("Profile") == "rev" else None
+            else:
+                kind = message.token
             if kind is not before or kind is None or size >= BLOB_CHUNK_BYTES:
                 if row:
                     yield _together(before, row)
@@ -63,16 +71,6 @@ def messages(connection: Connection, frames: Iterable[bytes]) -> Iterator[Messag
             row = []
     if row:
         yield _together(kind, row)
-
-
-def _kind(message: Request | Reply | ReplyPart) -> object:
-    """Return what messages that are dealt with together have in common; None: it stays alone."""
-    if isinstance(message, Request):
-        return _REVS if message.properties.get("Profile") == "rev" else None
-    if isinstance(message, Reply):
-        return _STORED if type(message.token) is RevSent and not message.error else None
-    assert isinstance(message, ReplyPart)
-    return message.token
 
 
 def _together(kind: object, row: list[Any]) -> Message:

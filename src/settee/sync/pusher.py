@@ -17,6 +17,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
@@ -515,18 +516,16 @@ class Pusher(ABC):
         )
 
     @abstractmethod
-    def _add_properties(
-        self, properties: dict[str, str], row: ChangeRow, revision: RevisionOut
-    ) -> None:
-        """Add what only one of the two roles says in a `rev`."""
+    def _said_besides(self, row: ChangeRow, revision: RevisionOut) -> tuple[str, ...]:
+        """Return properties of a `rev` that only one of the two roles has: keys and values."""
 
     def _send(self, sendable: list[tuple[Wanted, RevisionOut]]) -> None:
         """Send revisions, all of them as one batch."""
         session, history_max = self._session, self._history_max
         dialect = session.dialect
-        ground_of, said, add_properties = dialect.ground, dialect.said, self._add_properties
-        address = session.address("rev", self._wire)
-        requests: list[tuple[RevSent, dict[str, str], bytes]] = []
+        ground_of, said, said_besides = dialect.ground, dialect.said, self._said_besides
+        address = [*chain.from_iterable(session.address("rev", self._wire).items())]
+        requests: list[tuple[RevSent, list[str], bytes]] = []
         bytes_ = 0
         for item, revision in sendable:
             row, bases, whole, retold = item
@@ -534,11 +533,12 @@ class Pusher(ABC):
             if ground.verdict is not Verdict.SEND:
                 self._withhold(row, ground)
                 continue
-            properties = {**address, "id": row.doc_id, "sequence": str(row.seq)}
+            words = [*address, "id", row.doc_id, "sequence", str(row.seq)]
             if revision.deleted:
-                properties["deleted"] = "1"
-            add_properties(properties, row, revision)
-            properties |= said(revision, bases, ground, history_max, retold=retold)
+                words += ("deleted", "1")
+            words += said_besides(row, revision)
+            for pair in said(revision, bases, ground, history_max, retold=retold).items():
+                words += pair
             body = revision.body
             blobs: tuple[str, ...] = ()
             is_delta = False
@@ -552,12 +552,12 @@ class Pusher(ABC):
                 delta = make(orjson.loads(revision.base_body), orjson.loads(body))
                 if delta is not None:
                     body = orjson.dumps(delta)
-                    properties["deltaSrc"] = dialect.name(revision.base)
+                    words += ("deltaSrc", dialect.name(revision.base))
                     is_delta = True
             size = len(body)
             bytes_ += size
             token = RevSent(self, item, revision.tid, revision.deleted, size, blobs, is_delta)
-            requests.append((token, properties, body))
+            requests.append((token, words, body))
         session.revs_out += len(requests)
         session.rev_bytes_out += bytes_
         session.connection.send_requests(requests)

@@ -223,14 +223,12 @@ class ActivePusher(Pusher):
         self._session.report(self.collection, True, row.doc_id, deleted, error)
         self._settle_unless_transient(row, error)
 
-    def _add_properties(
-        self, properties: dict[str, str], row: ChangeRow, revision: RevisionOut
-    ) -> None:
-        properties["noconflicts"] = "1"
+    def _said_besides(self, row: ChangeRow, revision: RevisionOut) -> tuple[str, ...]:
         if self._resolves:
             # Leave conflicts to our application. Settled by the default rule, what the pull then
             # brings would be none any more.
-            properties["resolver"] = "1"
+            return ("noconflicts", "1", "resolver", "1")
+        return ("noconflicts", "1")
 
     def _superseded(self, item: Wanted, revision: RevisionOut) -> None:
         self._gone(item.row, 410, "a newer revision follows")

@@ -226,8 +226,7 @@ class PassivePusher(Pusher):
         self._gone(item.row, 410, "it has got another name")
         self._learn(item.row.doc_id, revision.tid, renumber=True)
 
-    def _add_properties(
-        self, properties: dict[str, str], row: ChangeRow, revision: RevisionOut
-    ) -> None:
+    def _said_besides(self, row: ChangeRow, revision: RevisionOut) -> tuple[str, ...]:
         if revision.tid != row.tid:
-            properties["replacedRev"] = self._session.dialect.name(row.tid)
+            return ("replacedRev", self._session.dialect.name(row.tid))
+        return ()
