@@ -146,12 +146,11 @@ def test_a_tree_holder_is_told_the_newer_tree_entry_and_a_version_holder_what_is
 
 def test_the_answer_to_a_row_lists_ten_lower_names_newest_first():
     state = long_document(30)
-    assert ancestors_held(state, 31) == [state.tid, *state.history[:9]]
-    assert ancestors_held(state, 30) == list(state.history[:10])
-    assert ancestors_held(state, 1) == []
-    native = version_of("2-bb")
-    aliased = State(name(5, native), False, Vector(native), ("2-bb",), ("1-aa",))
-    assert ancestors_held(aliased, 5) == ["2-bb", "1-aa"]
+    names = (state.tid, *state.history)
+    assert ancestors_held(names, 31) == [state.tid, *state.history[:9]]
+    assert ancestors_held(names, 30) == list(state.history[:10])
+    assert ancestors_held(names, 1) == []
+    assert ancestors_held(("5-bb", "2-bb", "1-aa"), 5) == ["2-bb", "1-aa"]
 
 
 # --- invariants ---------------------------------------------------------------------------------

@@ -1,12 +1,22 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from settee.doc import conflict
 from settee.doc.conflict import State
 from settee.doc.records import Held, RevisionOut
 from settee.doc.revision import check_history, generation, name
-from settee.doc.version import Vector, Version, format_vector
-from settee.sync.history import history_text, names_above, state_of, stored_state
+from settee.doc.version import TIME_MIN, Vector, Version, format_vector, time_of
+from settee.sync.history import (
+    has_one_author,
+    history_text,
+    is_plainly_unknown,
+    names_above,
+    state_of,
+    stored_state,
+)
 
 ME = "a" * 21 + "A"
 
@@ -71,3 +81,26 @@ def test_what_is_held_becomes_a_state_and_back() -> None:
         made.tid, True, Vector(Version(2**60 + (3 << 16), ME)), ("2-aa",), (tid(2), tid(1))
     )
     assert stored_state(made) == state._replace(deleted=False, aka=())
+
+
+AUTHORS = ["wnucF2LvT2yMhMGFY0x7jQ", "UAw43SNtT+Kfr2eFge5bKw"]
+VERSIONS = st.builds(Version, st.integers(TIME_MIN, TIME_MIN + 3), st.sampled_from(AUTHORS))
+
+
+@given(st.lists(VERSIONS, min_size=1, max_size=4), VERSIONS, st.integers(1, 5), st.booleans())
+def test_what_is_plainly_unknown_is_unknown_to_the_long_way_too(
+    saves: list[Version], version: Version, height: int, aliased: bool
+) -> None:
+    state = None
+    for save in saves:
+        if state is None or time_of(state.vector, save.source) < save.time:
+            state = conflict.saved(state, save, False)
+    assert state is not None
+    aka = "2-bb" if aliased else ""
+    held = Held(state.tid, False, format_vector(state.vector), aka, ",".join(state.history), "")
+    tid = name(height, version)
+    unknown = conflict.known(state_of(held), tid) is conflict.Relation.UNKNOWN
+    if is_plainly_unknown(held, tid):
+        assert unknown
+    elif unknown:
+        assert aka or not has_one_author(held.vector)

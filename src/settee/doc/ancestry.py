@@ -291,14 +291,14 @@ def _place(version: Version) -> int:
     return version.time >> 40 if version.source == RTE else _FAR_ABOVE
 
 
-def ancestors_held(state: State, below_generation: int) -> list[str]:
+def ancestors_held(names: Iterable[str], below_generation: int) -> list[str]:
     """Return the names to list in an answer to `changes`: at most ten, newest first.
 
-    `below_generation`: that of the revision asked for; a receiver takes only lower ones for its
-    ancestors (wire protocol 3.5).
+    `names`: of the current revision, its aliases, its history. `below_generation`: that of the
+    revision asked for; a receiver takes only lower ones for its ancestors (wire protocol 3.5).
     """
     held = []
-    for tid in (state.tid, *state.aka, *state.history):
+    for tid in names:
         if generation(tid) < below_generation:
             held.append(tid)
             if len(held) == ANCESTORS_HELD_MAX:

@@ -12,13 +12,15 @@ from collections.abc import Sequence
 
 from settee.doc.conflict import State, history_for
 from settee.doc.records import Held, RevisionOut
-from settee.doc.revision import generation
+from settee.doc.revision import everyday_version, generation
 from settee.doc.version import parse_vector
 
 __all__ = [
     "has_one_author",
     "history_text",
+    "is_plainly_unknown",
     "names_above",
+    "names_of",
     "same_digest",
     "state_of",
     "stored_state",
@@ -43,6 +45,30 @@ def state_of(held: Held) -> State:
         aka=_names(held.aka),
         history=_names(held.history),
     )
+
+
+def names_of(held: Held) -> tuple[str, ...]:
+    """Return all names that are held of a document: the current one, its aliases, its ancestors."""
+    return (held.tid, *_names(held.aka), *_names(held.history))
+
+
+def is_plainly_unknown(held: Held, tid: str) -> bool:
+    """Tell quickly whether a name means neither the current revision nor an ancestor.
+
+    True is certain, and said of nearly all new edits: a clock wrote them, and what is held is by
+    one author. False: ask `conflict.known`, whose answer this is, read off the texts.
+    """
+    version = everyday_version(tid)
+    if not version or held.aka or not has_one_author(held.vector):
+        return False
+    time, _, author = version.partition("@")
+    my_time, _, my_author = held.vector.partition("@")
+    if author != my_author:
+        return True
+    try:
+        return int(time, 16) > int(my_time, 16)
+    except ValueError:
+        return False  # The row is damaged; the long way says so.
 
 
 def stored_state(revision: RevisionOut) -> State:

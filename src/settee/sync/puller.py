@@ -216,8 +216,7 @@ class Puller:
                 continue
             self._deciding += 1
             if self._remote is not None:
-                for row in rows:
-                    self._remote.announced(row.sequence, finished=False)
+                self._remote.wanted([row.sequence for row in rows])
             session.ask(
                 ReadHeld(self._collection, [row.doc_id for row in rows]),
                 partial(self._announced_held, announcement),
@@ -229,13 +228,15 @@ class Puller:
         session, remote, awaited = self._session, self._remote, self._awaited
         session.inbound_bytes -= held_bytes
         refuses = session.config.refuse_conflicts
+        answer_of = session.dialect.answer
         answers: list[object] = []
+        wanted: list[str] = []
         for row, mine in zip(rows, held, strict=True):
             if row.flags in _ACCESS_LOST:
                 self._access_lost(row.doc_id, row.sequence)
                 answers.append(0)
                 continue
-            answer, has = session.dialect.answer(row, mine, refuses=refuses)
+            answer, has = answer_of(row, mine, refuses=refuses)
             if has and mine is not None:
                 if session.dialect.learns and has != mine.tid:
                     self._names.append((row.doc_id, has))
@@ -244,14 +245,17 @@ class Puller:
                 if mine.mark and not (same_digest(has, mine.mark) or same_digest(has, mine.tid)):
                     session.newer_here(self._wire, row.doc_id)  # It was put back to what it had.
             if remote is not None:
-                if row.sequence in awaited:
+                sequence = row.sequence
+                if sequence in awaited:
                     answer = 0  # Announced twice: it is on its way, and not finished by that.
                 elif isinstance(answer, list):
-                    remote.announced(row.sequence, finished=False)
-                    awaited.add(row.sequence)
+                    wanted.append(sequence)
+                    awaited.add(sequence)
                 else:
-                    remote.finished(row.sequence)
+                    remote.finished(sequence)
             answers.append(answer)
+        if remote is not None:
+            remote.wanted(wanted)
         session.connection.reply(number, self._reply_properties(), trimmed(answers), compress=True)
 
     def proposed(self, request: Request) -> None:

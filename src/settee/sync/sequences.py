@@ -144,6 +144,13 @@ class RemoteSequences:
         self._last = sequence
         self._last_number = number
 
+    def wanted(self, sequences: Iterable[str]) -> None:
+        """Note rows of which the revisions are wanted; those that are noted already stay."""
+        pending, late = self._pending, self._late
+        for sequence in sequences:
+            if sequence not in pending and sequence not in late:
+                self.announced(sequence, finished=False)
+
     def finished(self, sequence: str) -> bool:
         """Note that the row is done with; false if it was not under way."""
         if self._pending.pop(sequence, None) is not None:

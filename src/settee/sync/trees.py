@@ -20,7 +20,9 @@ from settee.sync.dialect import Dialect, Ground, Heard, Verdict
 from settee.sync.history import (
     has_one_author,
     history_text,
+    is_plainly_unknown,
     names_above,
+    names_of,
     same_digest,
     state_of,
     stored_state,
@@ -145,19 +147,20 @@ def answer_by_name(tid: str, mine: Held | None, *, refuses: bool) -> tuple[objec
     if mine is None:
         return [], ""
     if mine.tid != tid:
-        state = state_of(mine)
-        relation = known(state, tid)
         height, ours = generation(tid), generation(mine.tid)
+        relation = Relation.UNKNOWN
+        if not is_plainly_unknown(mine, tid):
+            relation = known(state_of(mine), tid)
         if relation is Relation.UNKNOWN:
             if refuses and height <= ours:
                 return 409, ""
-            return ancestors_held(state, height), ""
+            return ancestors_held(names_of(mine), height), ""
         if relation is Relation.OLD and (height >= ours or same_digest(mine.mark, mine.tid)):
             # The peer was believed to have ours, or its name stands too high for an ancestor:
             # perhaps it has put ours below. Ask to see, and not with the very revision for a
             # base, or its history would say nothing.
             version = version_of(tid)
-            held = ancestors_held(state, height)
+            held = ancestors_held(names_of(mine), height)
             return [name for name in held if version_of(name) != version], ""
     return 0, tid
 
