@@ -139,8 +139,8 @@ DOCUMENT_IDS_SUBSCRIBED_MAX: Final = 100_000
 
 REVS_UNANSWERED_MAX: Final = 2000
 """`rev` messages out at once; a peer that takes fewer delays its `changes` replies. With 1,000 the
-sender of small documents waits a fifth of the time; with 2,000 an edit on another link takes twice
-as long as with 1,000."""
+sender of small documents waits more of the time; with 4,000 an edit on another link takes twice as
+long as with 2,000."""
 
 REVS_UNANSWERED_BYTES_MAX: Final = 2 * 2**20
 """Bytes of `rev` bodies out and unanswered, per link."""

@@ -27,6 +27,7 @@ class MessageCount:
         self.deltas: Counter[str] = Counter()
         """Those of them that hold only what changed."""
         send, receive = Connection.send_request, Connection.receive
+        send_many = Connection.send_requests
 
         def sending(
             connection: Connection,
@@ -38,6 +39,13 @@ class MessageCount:
             self._count(">", properties, body)
             send(connection, token, properties, body, **more)
 
+        def sending_many(
+            connection: Connection, requests: Iterable[tuple[object, list[str], bytes]]
+        ) -> None:
+            for _, words, body in requests:
+                self._count(">", dict(zip(words[::2], words[1::2], strict=True)), body)
+            send_many(connection, requests)
+
         def receiving(connection: Connection, frames: Iterable[bytes]) -> list[Any]:
             messages = receive(connection, frames)
             for message in messages:
@@ -46,6 +54,7 @@ class MessageCount:
             return messages
 
         patch.setattr(Connection, "send_request", sending)
+        patch.setattr(Connection, "send_requests", sending_many)
         patch.setattr(Connection, "receive", receiving)
 
     def _count(self, direction: str, properties: Mapping[str, str], body: bytes) -> None:
