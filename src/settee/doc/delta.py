@@ -176,6 +176,9 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]
         before = old.get(key, _ABSENT)
         if before is _ABSENT:
             delta[key] = _literal(value)
+        elif type(value) is type(before) is str:  # Most are, and need no closer look.
+            if value != before:
+                delta[key] = _text_difference(before, value)
         elif not _same(before, value):
             delta[key] = _change(before, value)
     for key in old:
