@@ -142,7 +142,7 @@ def machine() -> str:
         ["SQLite", f"{apsw.sqlite_lib_version()} through apsw {apsw.apsw_version()}"],
         ["OpenSSL · zlib", f"{ssl.OPENSSL_VERSION} · {zlib.ZLIB_RUNTIME_VERSION}"],
     ]
-    for name in ("settee", "orjson", "uvloop", "websockets", "tinydb", "vega_datasets"):
+    for name in ("settee", "orjson", "uvloop", "websockets", "zlib-ng", "tinydb", "vega_datasets"):
         try:
             rows.append([name, version(name)])
         except PackageNotFoundError:
