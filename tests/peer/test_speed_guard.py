@@ -8,6 +8,7 @@ on every machine. One slow test compares CPU with that of a fixed workload.
 from __future__ import annotations
 
 import gc
+import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -194,6 +195,36 @@ def test_a_hundred_changed_documents_take_few_frames_statements_and_commits(
     assert changed.frame_bytes <= 180 * CHANGED, changed
     assert changed.statements <= CHANGED + 10, changed
     assert changed.commits <= 8, changed
+
+
+def calls(work: Callable[[], object]) -> int:
+    """Return how many functions written in Python were called."""
+    count = 0
+
+    def seen(_frame: object, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event == "call"
+
+    sys.setprofile(seen)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize("way", ["push", "pull"])
+def test_few_functions_are_called_for_each_document_and_each_edit(both: World, way: str) -> None:
+    """Both ends together; 124 for a new document and 226 for an edit, before batches."""
+    active, passive = both.peers["active"], both.peers["passive"]
+    source = (active if way == "push" else passive).db.default_collection
+    items = list(documents("small", range(COUNT), BODY_BYTES))
+    source.save_many(items)
+    new = calls(lambda: both.sync(active.dial(passive, replicator_type=way)))
+    source.save_many((id, {**body, "n": 1}) for id, body in items)
+    edits = calls(lambda: both.sync(active.dial(passive, replicator_type=way)))
+    assert new <= 82 * COUNT, new
+    assert edits <= 115 * COUNT, edits
 
 
 # --- CPU beside a fixed workload ------------------------------------------------------------------
