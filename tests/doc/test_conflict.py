@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from settee.doc.ancestry import by_height
 from settee.doc.conflict import (
     Relation,
     State,
@@ -27,6 +28,7 @@ from settee.doc.revision import (
     generation,
     is_acceptable,
     name,
+    step,
     version_of,
 )
 from settee.doc.version import (
@@ -598,6 +600,43 @@ def test_what_is_no_plain_edit_is_never_taken_for_one(common, mine, theirs):
     history = plain_edit(texts(ours), tid, ours.tid, vector)
     if history is not None:
         assert texts(adopted_as(ours, tid, ours.tid, vector)) == (tid, history, "", vector)
+
+
+VERSIONS = st.builds(Version, st.integers(TIME_MIN, TIME_MIN + 3), st.sampled_from(AUTHORS))
+NAMES = st.one_of(
+    st.builds(name, st.integers(1, 3), VERSIONS),
+    st.builds(lambda height, version: step(height, version, A1_NAME), st.integers(1, 3), VERSIONS),
+    st.sampled_from([T2_NAME, "1-aa", "3-cc"]),
+)
+
+
+@given(VERSIONS, VERSIONS, st.lists(NAMES, max_size=4))
+def test_a_history_that_names_what_is_in_no_vector_makes_no_plain_edit(cv, version, names):
+    history = sorted({tid for tid in names if version_of(tid) != cv}, key=by_height)
+    mine = State(name(4, cv), False, Vector(cv), (), tuple(history))
+    if version.source == cv.source and version.time <= cv.time:
+        return
+    child = saved(mine, version, False)
+    vector = format_vector(child.vector)
+    history = plain_edit(texts(mine), child.tid, mine.tid, vector)
+    named = any(version_of(tid) == version for tid in mine.history)
+    assert (history is None) is named
+    if history is not None:
+        assert texts(adopted_as(mine, child.tid, mine.tid, vector)) == (
+            child.tid,
+            history,
+            "",
+            vector,
+        )
+
+
+@pytest.mark.parametrize("history", ["zzz", "0-aa", "1-aa,zzz", "1-AA", "2-aa,,1-aa", "1-aa,"])
+def test_a_damaged_history_is_to_be_looked_at_closely(history):
+    mine = grown([(A, 1)] * 3)
+    child = saved(mine, Version(mine.vector.cv.time + 1, A), False)
+    told = (child.tid, mine.tid, texts(child)[3])
+    assert plain_edit((mine.tid, "1-aa", "", texts(mine)[3]), *told) == f"{mine.tid},1-aa"
+    assert plain_edit((mine.tid, history, "", texts(mine)[3]), *told) is None
 
 
 def test_a_plain_edit_keeps_the_newest_fifty_names():

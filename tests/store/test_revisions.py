@@ -641,3 +641,26 @@ def test_a_plain_edit_from_the_future_is_not_taken(store: Store) -> None:
     _apply(store, _rev("a", tid, vector=format_vector(Vector(first))))
     edit = _rev("a", revision.name(2, ahead), tid, vector=format_vector(Vector(ahead)))
     assert _apply(store, edit) == [Applied(Outcome.AHEAD, 1, tid)]
+
+
+def test_a_plain_edit_is_not_taken_while_what_lies_below_it_is_in_the_future(
+    store: Store, clock: FakeClock
+) -> None:
+    first, second = Version(NOW_NS, A), Version(NOW_NS - 290 * 10**9, "UAw43SNtT+Kfr2eFge5bKw")
+    tid = revision.name(1, first)
+    _apply(store, _rev("a", tid, vector=format_vector(Vector(first))))
+    clock.now_ns -= 300 * 10**9
+    vector = format_vector(Vector(second, (), (first,)))
+    edit = _rev("a", revision.name(2, second), tid, vector=vector)
+    assert _apply(store, edit) == [Applied(Outcome.AHEAD, 1, tid)]
+
+
+@pytest.mark.parametrize("damage", ["history = '0-x,y,z'", "vector = 'zzz'", "vector = 7"])
+def test_damage_below_a_plain_edit_is_told_as_damage(store: Store, damage: str) -> None:
+    first, second = Version(NOW_NS, A), Version(NOW_NS + 1, A)
+    tid = revision.name(1, first)
+    _apply(store, _rev("a", tid, vector=format_vector(Vector(first))))
+    store.write(lambda w: w.run(f"UPDATE docs_1 SET {damage}"))
+    edit = _rev("a", revision.name(2, second), tid, vector=format_vector(Vector(second)))
+    with pytest.raises(CorruptDatabaseError, match="'a'"):
+        _apply(store, edit)

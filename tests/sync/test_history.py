@@ -104,3 +104,9 @@ def test_what_is_plainly_unknown_is_unknown_to_the_long_way_too(
         assert unknown
     elif unknown:
         assert aka or not has_one_author(held.vector)
+
+
+@pytest.mark.parametrize(("mine", "vector"), [(tid(1), "garbage"), (tid(1), ""), ("garbage", "")])
+def test_nothing_is_plainly_unknown_to_a_damaged_row(mine: str, vector: str) -> None:
+    held = Held(mine, False, vector, "", "", "")
+    assert not is_plainly_unknown(held, tid(2))

@@ -7,7 +7,8 @@ import orjson
 import pytest
 
 from settee.blip.frame import read_header
-from settee.doc.revision import name
+from settee.doc.records import ConflictPolicy
+from settee.doc.revision import name, version_text_of
 from settee.doc.version import Version
 from settee.errors import PeerProtocolError, StoreError, SyncError
 from settee.limits import (
@@ -22,6 +23,7 @@ from settee.limits import (
 )
 from settee.sync import effects as asks
 from settee.sync import session as session_module
+from settee.sync.dialect import VECTORS
 from settee.sync.events import Activity
 from settee.sync.options import CollectionOptions
 from tests.sync.peers import (
@@ -812,3 +814,14 @@ def test_channels_and_document_ids_go_with_the_subscription() -> None:
     )
     assert plain.body == b""
     assert not {"filter", "channels", "revocations"} & plain.properties.keys()
+
+
+def test_a_revision_that_cant_be_taken_says_all_the_same_who_resolves() -> None:
+    driven, peer = served(level=VECTORS, peer_is_settee=True)
+    peer.send("rev", b"{", id="doc", rev="1-aa", sequence="1", resolver="1")
+    peer.run()
+    other = name(1, Version(TIME_BEGIN, STRANGER))
+    rev(peer, "doc", version_text_of(other), 2, tree=other)
+    peer.run()
+    saves = [effect for effect in driven.asked if isinstance(effect, asks.SaveRevisions)]
+    assert [save.policy for save in saves] == [ConflictPolicy.REFUSE]

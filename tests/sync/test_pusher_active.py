@@ -112,6 +112,22 @@ def test_a_reply_that_makes_no_sense_ends_the_session_and_counts_nothing(answer:
     assert storage.marks == {}
 
 
+@pytest.mark.parametrize("answer", [[[]], [{}], [""], [1.5]])
+def test_it_makes_no_more_sense_to_a_peer_that_was_met_before(answer: object) -> None:
+    storage = MemoryStorage("a")
+    storage.save("old", {})
+    _, peer = pushing(storage)
+    peer.reply(peer.take("proposeChanges"), [304])
+    peer.run()
+    agreed = orjson.dumps(saved_checkpoint(peer))
+    storage.save("doc", {})
+    driven = Driven(active(pull=False), storage)
+    peer = opened(driven, "1-cc", agreed)
+    peer.reply(peer.take("proposeChanges"), answer)
+    peer.run()
+    assert isinstance(driven.error, PeerProtocolError)
+
+
 @pytest.mark.parametrize("status", [403, 404, 500, 7, -1])
 def test_another_status_fails_the_document_for_good(status: int) -> None:
     storage = MemoryStorage("a")

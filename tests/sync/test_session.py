@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from settee.blip.message import Request
 from settee.errors import DiskFullError, InvalidDocumentError, PeerProtocolError, SetteeError
 from settee.sync import effects as asks
 from settee.sync.events import Activity
@@ -557,3 +558,24 @@ def test_a_peer_that_is_not_known_for_settee_is_served_as_any_other(knows: str) 
         two.run()
         assert a.error is None
     assert left.contents() == right.contents()
+
+
+class Looked(dict[str, str]):
+    """Properties that count how often they are asked for their collection."""
+
+    count = 0
+
+    def get(self, key: str, default: Any = None) -> Any:
+        Looked.count += key == "collection"
+        return super().get(key, default)
+
+
+def test_revisions_of_ever_other_collections_are_sorted_in_one_go() -> None:
+    session = Driven(passive(), MemoryStorage("b", marks=False)).session
+    requests = [
+        Request(n, Looked(Profile="rev", collection=str(n)), b"", False, True, 9)
+        for n in range(1, 301)
+    ]
+    session._revs_came(requests)
+    assert session.ignored_count == len(requests)
+    assert Looked.count <= 3 * len(requests)

@@ -42,6 +42,7 @@ from settee.doc.revision import (
     generation,
     is_filler,
     is_native,
+    is_tree_name,
     name,
     version_of,
 )
@@ -83,6 +84,9 @@ __all__ = [
     "saved",
     "settle",
 ]
+
+_VERSION_DIGITS: Final = 48
+"""Time and author of a version at the end of its everyday name."""
 
 PRUNED_NAMES_MIN: Final = 19
 """A history this long may have been cut off by a tree of depth 20, the least depth there is."""
@@ -234,9 +238,11 @@ def plain_edit(mine: tuple[str, str, str, str], tid: str, history: str, vector: 
         return None
     if not my_history:
         return my_tid
-    count = my_history.count(",") + 1
-    if generation(my_history.partition(",")[0]) >= height or count > HISTORY_NAMES_MAX:
-        return None
+    newest, count = my_history.partition(",")[0], my_history.count(",") + 1
+    if not is_tree_name(newest) or my_history.count("-") != count or count > HISTORY_NAMES_MAX:
+        return None  # It is damaged, as far as can be seen at a glance.
+    if generation(newest) >= height or tid[-_VERSION_DIGITS:] in my_history:
+        return None  # By one of its names the revision is below what contains it.
     return f"{my_tid},{my_history if count < HISTORY_NAMES_MAX else my_history.rpartition(',')[0]}"
 
 

@@ -294,14 +294,15 @@ class _Batch:
         tid, vector = item.tid, item.vector
         try:
             history = conflict.plain_edit(known[4:8], tid, item.history, vector)
+            if history is None:
+                return None
+            versions = vector.replace(";", ",").split(",") if ";" in vector else [vector]
+            newest = max([int(version[: version.index("@")], 16) for version in versions])
         except (ValueError, TypeError, AttributeError):
             return None  # The row is damaged; the long way says so.
-        if history is None:
-            return None
-        time = int(vector[: vector.index("@")], 16)
-        if time > self.time_max:
+        if newest > self.time_max:
             return Applied(Outcome.AHEAD, known[2], known[4])
-        self.writer.observe_time(time)
+        self.writer.observe_time(newest)
         names = (tid, history, "", vector)
         row = self._put(item.doc_id, known, names, item.deleted, item.body.decode(), item.blobs)
         self._mark(row[0], tid)

@@ -59,16 +59,11 @@ def is_plainly_unknown(held: Held, tid: str) -> bool:
     one author. False: ask `conflict.known`, whose answer this is, read off the texts.
     """
     version = everyday_version(tid)
-    if not version or held.aka or not has_one_author(held.vector):
+    if not (version and held.vector) or held.aka or everyday_version(held.tid) != held.vector:
         return False
     time, _, author = version.partition("@")
     my_time, _, my_author = held.vector.partition("@")
-    if author != my_author:
-        return True
-    try:
-        return int(time, 16) > int(my_time, 16)
-    except ValueError:
-        return False  # The row is damaged; the long way says so.
+    return author != my_author or int(time, 16) > int(my_time, 16)
 
 
 def stored_state(revision: RevisionOut) -> State:

@@ -363,6 +363,8 @@ class Puller:
             self._pusher.heard(all_of_it=False)
         read, takes_deltas = self._arrivals.read, self._deltas_announced
         for request in requests:
+            if "resolver" in request.properties and self._session.config.peer_is_settee:
+                self._resolved_by_peer = True
             offered_to = self._forget_proposed(request) if self._weighs else -1
             try:
                 coming = read(request, takes_deltas=takes_deltas, offered_to=offered_to)
@@ -371,8 +373,6 @@ class Puller:
                 continue
             if coming is not None:
                 self._batch.append(coming)
-            if "resolver" in request.properties and self._session.config.peer_is_settee:
-                self._resolved_by_peer = True
 
     def _forget_proposed(self, request: Request) -> int:
         """Return how far the peer was past being offered a document when it made up its mind."""

@@ -131,7 +131,11 @@ class ActivePusher(Pusher):
         return [row.doc_id, name(row.tid), name(row.mark), row.body_bytes, *end]
 
     def _take_answers(self, rows: list[ChangeRow], answers: list[object]) -> None:
-        if not any(answers) and not self._doubted and not self._checkpointer.begins_anew:
+        if (
+            answers.count(0) == len(answers)
+            and not self._doubted
+            and not self._checkpointer.begins_anew
+        ):
             self._wanted += [Wanted(row, (row.mark,) if row.mark else ()) for row in rows]
             return  # As nearly always: it wants all of them, and nothing is special about any.
         contested: list[tuple[ChangeRow, str, bool]] = []

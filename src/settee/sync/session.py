@@ -508,13 +508,10 @@ class Session:
     def _revs_came(self, requests: list[Request]) -> None:
         """Hand revisions to the pullers of their collections."""
         self._arrived.add_all([request.number for request in requests])
-        while requests:
-            collection = requests[0].properties.get("collection")
-            mine = [r for r in requests if r.properties.get("collection") == collection]
-            if len(mine) == len(requests):
-                requests = []
-            else:
-                requests = [r for r in requests if r.properties.get("collection") != collection]
+        collections: dict[str | None, list[Request]] = {}
+        for request in requests:
+            collections.setdefault(request.properties.get("collection"), []).append(request)
+        for mine in collections.values():
             try:
                 puller = self._puller_for(mine[0])
             except SetteeError as error:
@@ -660,7 +657,8 @@ class Session:
 
 def _tell_stored(stored: list[RevSent]) -> None:
     """Tell pushers that the peer has stored what they sent, each of all that is its own."""
-    while stored:
-        pusher = stored[0].pusher
-        pusher.revs_stored([sent for sent in stored if sent.pusher is pusher])
-        stored = [sent for sent in stored if sent.pusher is not pusher]
+    pushers: dict[Pusher, list[RevSent]] = {}
+    for sent in stored:
+        pushers.setdefault(sent.pusher, []).append(sent)
+    for pusher, mine in pushers.items():
+        pusher.revs_stored(mine)

@@ -147,10 +147,10 @@ def answer_by_name(tid: str, mine: Held | None, *, refuses: bool) -> tuple[objec
     if mine is None:
         return [], ""
     if mine.tid != tid:
-        height, ours = generation(tid), generation(mine.tid)
         relation = Relation.UNKNOWN
         if not is_plainly_unknown(mine, tid):
             relation = known(state_of(mine), tid)
+        height, ours = generation(tid), generation(mine.tid)
         if relation is Relation.UNKNOWN:
             if refuses and height <= ours:
                 return 409, ""

@@ -131,7 +131,6 @@ class VectorDialect(Dialect):
         """Write the current version as ``rev`` and the rest of the vector as ``history``.
 
         `retold`: with the tree names behind it, for a peer whose database was upgraded and that
-        `retold`: with the tree names behind it, for a peer whose database was upgraded and that
         calls this document's revisions by them; or, if the peer has nothing of a revision that was
         born as a tree name, under that.
         """
